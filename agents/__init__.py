@@ -1,0 +1,1 @@
+"""Everything that learns, or that a learner is measured against."""

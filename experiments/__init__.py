@@ -1,0 +1,1 @@
+"""Where simulator, agents and policies meet: configs, runs, comparisons, the command line."""

@@ -1,0 +1,1 @@
+"""Users, time, behaviour, and the two engines that agree to the last bit."""

@@ -1,0 +1,1 @@
+"""The law of user behaviour, one file a mechanism."""
