@@ -1,0 +1,66 @@
+"""Churn: leaving for good. A base hazard that differs between users, and irritation that piles on it.
+
+    h = churn_rate * (1 + drag * dissatisfaction) * (1 + habit) ** -shield + (pi_X / tau_I) * weighted irritation
+
+Heterogeneity alone makes the hazard of a cohort fall (Fader & Hardie: shifted beta geometric; here Gamma, K9).
+"""
+
+from __future__ import annotations
+
+import math
+
+from simulator.compiled import compiled
+
+
+@compiled
+def shield_of(habit, power):  # type: ignore[no-untyped-def]
+    """Return (1 + habit) ** -power, without a power for the common ones."""
+    if power == 0.5:
+        return 1.0 / math.sqrt(1.0 + habit)
+    if power == 0.0:
+        return 1.0
+    return (1.0 + habit) ** -power
+
+
+@compiled
+def base_hazard(user, law):  # type: ignore[no-untyped-def]
+    """Return the churn hazard per hour apart from irritation, held within an hour."""
+    return user.churn_rate * (1.0 + law.drag * user.dissatisfaction) * shield_of(user.habit, law.habit_shield)
+
+
+@compiled
+def churn_irritation(user, law):  # type: ignore[no-untyped-def]
+    """Return the irritation that counts towards leaving, weighted by channel."""
+    return (
+        user.irritation_push
+        + law.churn_email_weight * user.irritation_email
+        + law.churn_in_app_weight * user.irritation_in_app
+    )
+
+
+@compiled
+def churn_used(base, law, irritation, span, kept):  # type: ignore[no-untyped-def]
+    """Return the churn hazard integrated over a span of hours, `kept` = exp(-span/tau_I)."""
+    return base * span + law.churn_prob * irritation * (1.0 - kept)
+
+
+@compiled
+def hours_to_churn(base, law, irritation, clock, limit):  # type: ignore[no-untyped-def]
+    """Return when, in hours from now, the churn clock is used up, given that it is within `limit`: Newton."""
+    low, high = 0.0, limit
+    span = 0.5 * limit
+    for _ in range(60):
+        kept = math.exp(-span / law.irritation_hours)
+        miss = churn_used(base, law, irritation, span, kept) - clock
+        if miss > 0.0:
+            high = span
+        else:
+            low = span
+        slope = base + law.churn_prob * irritation * kept / law.irritation_hours
+        step = span - miss / slope if slope > 0.0 else 0.5 * (low + high)
+        if not (low < step < high):
+            step = 0.5 * (low + high)
+        if abs(step - span) < 1e-12:
+            return step
+        span = step
+    return span

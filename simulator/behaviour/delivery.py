@@ -1,0 +1,50 @@
+"""Delivery: what happens to a message between dispatch and the device."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from simulator import luck
+from simulator.compiled import compiled
+from simulator.records import EMAIL, PUSH, Reason, Status
+
+PRESENT = int(Status.PRESENT)
+
+
+@compiled
+def is_token_stale(user, law):  # type: ignore[no-untyped-def]
+    """Return whether the push token went stale since the app was last used; a session renews it.
+
+    Source: 5-10 % of tokens stale per 90 days (Appolar). The threshold is keyed by the sessions so far.
+    """
+    idle = user.now_hours - user.last_session_hours
+    return law.stale_hazard * idle > luck.exponential(user.key, luck.STALE_TOKEN, np.uint64(user.n_sessions))
+
+
+@compiled
+def failure_reason(user, law, channel, index):  # type: ignore[no-untyped-def]
+    """Return why a dispatched message will never reach the device, or 0: it will."""
+    if user.status != PRESENT:
+        return int(Reason.USER_LEFT)
+    if not (user.opted_in >> channel) & 1:
+        return int(Reason.NOT_OPTED_IN)
+    if channel == PUSH and is_token_stale(user, law):
+        return int(Reason.STALE_TOKEN)
+    accept = law.accept_prob[2] if channel == EMAIL else law.accept_prob[user.os]
+    if luck.uniform(user.key, luck.SEND_ACCEPTED, index) >= accept:
+        return int(Reason.REJECTED)
+    return 0
+
+
+@compiled
+def delay_hours(user, law, channel, index):  # type: ignore[no-untyped-def]
+    """Return hours from the gateway to the device: latency, and waiting for an offline device.
+
+    Source: about 15 % of devices are disconnected (MoEngage); exponential reconnection, modelling choice (K19).
+    """
+    delay = 0.0
+    if law.latency_hours > 0.0:
+        delay += law.latency_hours * luck.exponential(user.key, luck.SEND_LATENCY, index)
+    if channel == PUSH and luck.uniform(user.key, luck.SEND_IS_OFFLINE, index) < law.offline_prob:
+        delay += law.offline_hours * luck.exponential(user.key, luck.SEND_OFFLINE_HOURS, index)
+    return delay

@@ -1,0 +1,51 @@
+"""Tiredness: of messages as such (fast) and of one kind of content (slow). Both recover in silence.
+
+These levels are read only when something happens, so they are decayed lazily, from one touch to the next.
+"""
+
+from __future__ import annotations
+
+import math
+
+from simulator.behaviour.sessions import decay
+from simulator.compiled import compiled
+from simulator.records import N_CATEGORIES
+
+
+@compiled
+def refresh(user, law):  # type: ignore[no-untyped-def]
+    """Bring fatigue, habituation, purchase need and intent up to the user's now.
+
+    Source: exponential recovery, the recency penalty of Yancey & Settles (KDD 2020) for habituation.
+    """
+    span = user.now_hours - user.levels_hours
+    if span <= 0.0:
+        return
+    user.levels_hours = user.now_hours
+    user.fatigue = decay(user.fatigue, math.exp(-span / law.fatigue_hours))
+    user.need_used = decay(user.need_used, math.exp(-span / law.need_hours))
+    user.intent = decay(user.intent, math.exp(-span / law.intent_hours))
+    kept = math.exp(-span / law.habituation_hours)
+    for bucket in range(N_CATEGORIES):
+        user.habituation[bucket] = decay(user.habituation[bucket], kept)
+
+
+@compiled
+def fatigue_now(user, law):  # type: ignore[no-untyped-def]
+    """Return fatigue at the user's now, in push-equivalents, without touching the record."""
+    return decay(user.fatigue, math.exp(-max(0.0, user.now_hours - user.levels_hours) / law.fatigue_hours))
+
+
+@compiled
+def tire(user, law, intensity, channel):  # type: ignore[no-untyped-def]
+    """Add the fatigue of one message: its campaign's intensity times its channel's weight."""
+    user.fatigue += law.channel_fatigue[channel] * intensity
+
+
+@compiled
+def habituate(user, law, bucket):  # type: ignore[no-untyped-def]
+    """Add one exposure to a content bucket: H <- (1 - omega) H + 1.
+
+    omega = 1 keeps recency alone (Yancey & Settles), omega = 0 accumulates (rebounding bandits, Leqi et al. 2021).
+    """
+    user.habituation[bucket] = (1.0 - law.habituation_reset) * user.habituation[bucket] + 1.0

@@ -1,0 +1,90 @@
+"""Response: whether a noticed message is opened, clicked, and leads to an order, and when the order is paid."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from simulator import luck
+from simulator.behaviour.interest import relevance
+from simulator.compiled import compiled
+from simulator.records import EMAIL, Kind
+
+SCHEDULED = int(Kind.SCHEDULED)
+
+
+@compiled
+def logistic(x: float) -> float:
+    """Return 1 / (1 + exp(-x))."""
+    return 1.0 / (1.0 + math.exp(-x))
+
+
+@compiled
+def novelty_of(campaign, hour):  # type: ignore[no-untyped-def]
+    """Return exp(-age/life) of a campaign's news at an hour. Triggered messages are always fresh.
+
+    Source: modelling choice, USER_MODEL 2.4: news age by hours, promotions by days.
+    """
+    if campaign.kind != SCHEDULED:
+        return 1.0
+    age = float(hour - campaign.start_hour)
+    if campaign.repeat_hours > 0.0:
+        age -= math.floor(age / campaign.repeat_hours) * campaign.repeat_hours
+    return math.exp(-age / campaign.novelty_hours)
+
+
+@compiled
+def open_logit(user, law, campaign, channel, hour, competition):  # type: ignore[no-untyped-def]
+    """Return the logit of opening a message that reaches the device now, before it has any effect itself.
+
+    Source: USER_MODEL 2.5. The gap between contextual and generic pushes sets beta_intent (Batch benchmark 2025).
+    """
+    z = law.logit[channel] + campaign.quality + user.open_bias
+    if channel < 2:
+        z += user.affinity[channel]
+    z += law.beta_relevance * relevance(user, campaign.category)
+    if user.intent_category == campaign.category:
+        z += law.beta_intent * user.intent
+    if user.in_context and campaign.trigger == 4 and campaign.kind != SCHEDULED:
+        z += law.beta_context
+    z += law.beta_urgency * campaign.urgency + law.beta_novelty * novelty_of(campaign, hour)
+    z -= law.beta_fatigue * user.fatigue + law.beta_habituation * user.habituation[campaign.bucket]
+    return z - law.beta_competition * competition
+
+
+@compiled
+def open_prob(law, logit, waited_hours, n_others):  # type: ignore[no-untyped-def]
+    """Return the probability of opening a message noticed after a wait, among others that wait too."""
+    late = law.beta_waiting * (1.0 - math.exp(-waited_hours / law.waiting_hours))
+    return logistic(logit - late - law.crowding * n_others)
+
+
+@compiled
+def is_click(user, law, channel, index):  # type: ignore[no-untyped-def]
+    """Return whether an opened message leads into the app: every push does, an e-mail sometimes."""
+    if channel != EMAIL:
+        return True
+    return luck.uniform(user.key, luck.SEND_CLICK, index) < law.email_click_prob
+
+
+@compiled
+def order_prob(user, law, logit, r):  # type: ignore[no-untyped-def]
+    """Return the probability of an order after a session that a message drove; a recent one lowers it.
+
+    Args:
+        logit: zeta of the campaign.
+        r: relevance of its category.
+    """
+    return logistic(logit + law.order_relevance * r + law.order_intent * user.intent) * (1.0 - user.need_used)
+
+
+@compiled
+def payment_delay_hours(law, key: np.uint64, is_fast_stream: int, hours_stream: int, index: np.uint64):  # type: ignore[no-untyped-def]
+    """Return hours from order to payment: a quick share and a slow one.
+
+    Source: mixture of two exponentials through Chapelle's (KDD 2014) 35 % in an hour and 50 % in a day (K15).
+    """
+    wait = luck.exponential(key, hours_stream, index)
+    is_fast = luck.uniform(key, is_fast_stream, index) < law.fast_share
+    return wait * (law.fast_hours if is_fast else law.slow_hours)

@@ -1,0 +1,118 @@
+"""Organic sessions: how often a user opens the app unasked, and what a session leaves behind.
+
+The hazard, per hour (USER_MODEL 2.5, modelling choice; resetting satiation and salience at each session makes
+message-free use a renewal process with a closed-form survival, and yet holds satiation and forgetting both):
+
+    rate * (1 - satiation) * (floor + (1 - floor) * salience)
+    rate = session_rate * organic(local hour) * season(day) * (1 + honeymoon) * (1 + habit) / (1 + drag * dissatisfaction)
+
+Within an hour `rate` is held; satiation and salience are integrated exactly.
+"""
+
+from __future__ import annotations
+
+import math
+
+from simulator.compiled import compiled
+
+
+@compiled
+def decay(level: float, kept: float) -> float:
+    """Return what is left of a level of which a share is kept; tiny levels become 0, never a denormal.
+
+    Args:
+        level: dimensionless, >= 0.
+        kept: exp(-elapsed / tau), in [0, 1].
+    """
+    left = level * kept
+    return left if left > 1e-18 else 0.0
+
+
+@compiled
+def held_rate(user, law, organic, season):  # type: ignore[no-untyped-def]
+    """Return the session rate per hour apart from satiation and salience, held within an hour.
+
+    Args:
+        organic: relative rate at this local hour, mean 1 over a weekday.
+        season: seasonal index of the day.
+
+    Source: habit is a self-exciting term (Hawkes 1971); the honeymoon, modelling choice: new users are curious.
+    """
+    lifted = user.session_rate * organic * season * (1.0 + user.honeymoon) * (1.0 + user.habit)
+    return lifted / (1.0 + law.drag * user.dissatisfaction)
+
+
+@compiled
+def urge(user, law, span, area_satiation, area_salience, area_both):  # type: ignore[no-untyped-def]
+    """Return the integral over a span of (1 - satiation) * (floor + (1 - floor) * salience), in hours.
+
+    Args:
+        span: hours.
+        area_satiation: tau_R (1 - exp(-span/tau_R)), hours; the others alike, with 1/tau' = 1/tau_R + 1/tau_M.
+
+    Source: the exponent of the renewal survival in USER_MODEL K5.
+    """
+    steady = law.floor * (span - user.satiation * area_satiation)
+    return steady + (1.0 - law.floor) * user.salience * (area_salience - user.satiation * area_both)
+
+
+@compiled
+def hours_to_session(user, law, rate, clock, limit):  # type: ignore[no-untyped-def]
+    """Return when, in hours from now, the session clock is used up, given that it is within `limit`.
+
+    Newton's method inside a shrinking bracket: the integral rises, so it always ends.
+    """
+    low, high = 0.0, limit
+    span = 0.5 * limit
+    for _ in range(60):
+        left_satiation = math.exp(-span / law.satiation_hours)
+        left_salience = math.exp(-span / law.salience_hours)
+        used = rate * urge(
+            user,
+            law,
+            span,
+            law.satiation_hours * (1.0 - left_satiation),
+            law.salience_hours * (1.0 - left_salience),
+            law.both_hours * (1.0 - left_satiation * left_salience),
+        )
+        miss = used - clock
+        if miss > 0.0:
+            high = span
+        else:
+            low = span
+        slope = (
+            rate
+            * (1.0 - user.satiation * left_satiation)
+            * (law.floor + (1.0 - law.floor) * user.salience * left_salience)
+        )
+        step = span - miss / slope if slope > 0.0 else 0.5 * (low + high)
+        if not (low < step < high):
+            step = 0.5 * (low + high)
+        if abs(step - span) < 1e-12:
+            return step
+        span = step
+    return span
+
+
+@compiled
+def habit_jump(user, law):  # type: ignore[no-untyped-def]
+    """Return the habit that one session adds; capped so that sessions breed at most 0.3 sessions each.
+
+    Source: branching ratio n = j tau_E lambda of a Hawkes process (K7); the cap is a modelling choice.
+    """
+    breeding = law.habit_hours * user.session_rate
+    return min(law.habit_gain, 0.3 / breeding) if breeding > 0.0 else law.habit_gain
+
+
+@compiled
+def session_value_eur(user, law):  # type: ignore[no-untyped-def]
+    """Return what a session is worth, in euro: less when the user was here a moment ago."""
+    return law.session_eur * law.tier_value[user.tier] * (1.0 - user.satiation)
+
+
+@compiled
+def satiate(user, law):  # type: ignore[no-untyped-def]
+    """Book a session's effect on the urge to come again: satiated, reminded, a little more used to it."""
+    user.habit += habit_jump(user, law)
+    user.satiation = law.satiation
+    user.salience = 1.0

@@ -1,0 +1,77 @@
+"""Booking: what happened, counted in integers, and, when asked, written to the journal."""
+
+from __future__ import annotations
+
+from simulator.compiled import compiled
+from simulator.records import HOURS_A_WEEK, NANO, Event, Metric
+
+SESSION_VALUE = int(Metric.SESSION_VALUE)
+NO_CHANNEL = 3  # rows that belong to no channel are booked under the last campaign, which is "none"
+FIRST_MONEY = int(Metric.SESSION_VALUE)
+LAST_MONEY = int(Metric.COMPLAINT_COST)
+ACTIVE_DAYS = int(Metric.ACTIVE_DAYS)
+ACTIVE_WEEKS = int(Metric.ACTIVE_WEEKS)
+SESSION = int(Event.SESSION)
+
+
+@compiled
+def nano(euros: float) -> int:
+    """Round euros to whole nano-euros, once, when they are booked."""
+    return int(round(euros * NANO))
+
+
+@compiled
+def count(user, world, books, tally, metric, amount, campaign, channel):  # type: ignore[no-untyped-def]
+    """Add an amount to one metric: per user, by day and segment, by local hour, by campaign and channel.
+
+    Args:
+        campaign: index of the campaign, or -1: none.
+    """
+    hour = int(user.now_hours)
+    books.by_day[hour // 24, user.segment, metric] += amount
+    books.by_hour[world.local_hours[user.zone, hour] % HOURS_A_WEEK, metric] += amount
+    row = campaign if campaign >= 0 else books.by_campaign.shape[0] - 1
+    books.by_campaign[row, channel, metric] += amount
+    if metric < SESSION_VALUE:
+        tally.counts[metric] += amount
+    elif metric <= LAST_MONEY:
+        tally.money[metric - FIRST_MONEY] += amount
+
+
+@compiled
+def mark_active(user, world, books, tally, campaign, channel):  # type: ignore[no-untyped-def]
+    """Count the user once a day and once a week (DAU, WAU), and by day since the cohort's start."""
+    day = int(user.now_hours) // 24
+    if tally.last_day != day:
+        tally.last_day = day
+        count(user, world, books, tally, ACTIVE_DAYS, 1, campaign, channel)
+        if tally.last_week != day // 7:
+            tally.last_week = day // 7
+            count(user, world, books, tally, ACTIVE_WEEKS, 1, campaign, channel)
+    age = int((user.now_hours - max(0.0, user.installed_hours)) / 24.0)
+    if tally.last_age != age:
+        tally.last_age = age
+        books.by_age[user.is_arrival, age] += 1
+
+
+@compiled
+def journal(user, books, kind, reason, campaign, channel, hour, amount):  # type: ignore[no-untyped-def]
+    """Write one event to the journal, if there is room; without a journal this costs one comparison.
+
+    Args:
+        hour: the decision that the event belongs to, or -1.
+        amount: nano-euros.
+    """
+    row = books.journal_used[0]
+    if row >= books.journal.shape[0]:
+        return
+    entry = books.journal[row]
+    entry.time_hours = user.now_hours
+    entry.amount_nano = amount
+    entry.user_id = user.user_id
+    entry.hour = hour
+    entry.campaign = campaign
+    entry.kind = kind
+    entry.channel = channel
+    entry.reason = reason
+    books.journal_used[0] = row + 1

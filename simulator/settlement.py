@@ -1,0 +1,116 @@
+"""What users share: campaign budgets and the gateway. Both are settled at the start of an epoch in keyed order.
+
+The order of the wishes of one hour is that of a hash of (user, send), the same in both engines, in any shard and with
+any number of threads; no user is favoured by where it stands in an array.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from simulator import luck
+from simulator.compiled import compiled
+from simulator.config import Scenario
+from simulator.records import Records
+
+NO_WISH = -1
+REFUSED_HOURS = -1.0  # in place of a queueing time: the budget could not pay
+
+
+class Shared:
+    """The state of all that users share; small, and saved with a run.
+
+    Attributes:
+        spent_nano: spent of each campaign's budget, shape (C,).
+        gateway_free_hours: when the gateway will have worked off its queue, shape (1,).
+    """
+
+    def __init__(self, scenario: Scenario) -> None:
+        gateway = scenario.gateway
+        self.spent_nano = np.zeros(len(scenario.campaigns), np.int64)
+        self.gateway_free_hours = np.zeros(1)
+        self.service_hours = 0.0 if gateway.per_hour is None else 1.0 / gateway.per_hour
+        outages = sorted((o.start_hour, o.start_hour + o.hours) for o in gateway.outages)
+        self.outages = np.asarray(outages, np.float64).reshape(-1, 2)
+        has_budget = any(c.budget_eur is not None for c in scenario.campaigns)
+        self.is_needed = has_budget or gateway.per_hour is not None or bool(outages)
+
+    def settle(
+        self, keys: npt.NDArray[np.uint64], wishes: npt.NDArray[np.int32], hour: int, law: Records, campaigns: Records
+    ) -> npt.NDArray[np.float64]:
+        """Decide which wishes of one hour are granted.
+
+        Args:
+            keys: the users' luck keys, shape (n,).
+            wishes: campaign * 4 + channel, shape (n,).
+
+        Returns:
+            Hours in the gateway's queue, or REFUSED_HOURS; shape (n,).
+        """
+        order = np.argsort(_settle_keys(keys, wishes, hour), kind="stable")
+        verdict = np.empty(len(wishes))
+        _settle(
+            order,
+            wishes,
+            hour,
+            law,
+            campaigns,
+            self.spent_nano,
+            self.gateway_free_hours,
+            self.service_hours,
+            self.outages,
+            verdict,
+        )
+        return verdict
+
+    def state(self) -> dict[str, npt.NDArray[np.generic]]:
+        """Return what has to be saved."""
+        return {"spent_nano": self.spent_nano, "gateway_free_hours": self.gateway_free_hours}
+
+    def restore(self, state: dict[str, npt.NDArray[np.generic]]) -> None:
+        """Take over a saved state."""
+        self.spent_nano[:] = state["spent_nano"]
+        self.gateway_free_hours[:] = state["gateway_free_hours"]
+
+
+@compiled
+def _settle_keys(keys, wishes, hour):  # type: ignore[no-untyped-def]
+    order = np.empty(keys.shape[0], np.uint64)
+    for i in range(keys.shape[0]):
+        order[i] = luck.hashed(keys[i], luck.SEND_SETTLE, luck.send_index(hour, wishes[i] // 4, wishes[i] % 4))
+    return order
+
+
+@compiled
+def through_outages(start, service, outages):  # type: ignore[no-untyped-def]
+    """Return when a message that the gateway takes up at `start` leaves it; it stands still during outages."""
+    finish = start + service
+    for k in range(outages.shape[0]):
+        if outages[k, 0] < finish or (service == 0.0 and outages[k, 0] <= finish):
+            if outages[k, 1] > start:
+                finish += outages[k, 1] - max(outages[k, 0], start)
+    return finish
+
+
+@compiled
+def _settle(order, wishes, hour, law, campaigns, spent, free, service, outages, verdict):  # type: ignore[no-untyped-def]
+    """Grant wishes in order: a budget pays while it lasts; the gateway is one server, first come first served.
+
+    The waiting time follows Lindley's recursion (1952): start = max(arrival, previous finish).
+    """
+    for k in range(order.shape[0]):
+        i = order[k]
+        campaign = wishes[i] // 4
+        cost = law[0].cost_nano[wishes[i] % 4] + campaigns[campaign].cost_nano
+        budget = campaigns[campaign].budget_nano
+        if budget >= 0:
+            if spent[campaign] + cost > budget:
+                verdict[i] = REFUSED_HOURS
+                continue
+            spent[campaign] += cost
+        start = max(float(hour), free[0])
+        finish = through_outages(start, service, outages)
+        if service > 0.0:
+            free[0] = finish
+        verdict[i] = finish - hour
