@@ -26,10 +26,11 @@ test: $(STAMP) ## run the tests
 	@$(BIN)/python -m pytest $(PYTEST_FLAGS)
 
 check: $(STAMP) ## lint, formatting, types and architecture
-	@echo "ruff check" && $(BIN)/ruff check .
-	@echo "ruff format --check" && $(BIN)/ruff format --check .
-	@echo "mypy" && $(BIN)/mypy
-	@echo "architecture" && $(BIN)/python -m pytest -q tests/architecture
+	@status=0; \
+	for step in "ruff check" "ruff format --check" "mypy" "python -m pytest -q tests/architecture"; do \
+	  echo "check: $$step"; $(BIN)/$$step || status=1; \
+	done; \
+	exit $$status
 
 bench: $(STAMP) ## run the benchmarks (BENCH_FLAGS="--quick --only NAME --json")
 	@$(BIN)/python -m tests.benchmarks $(BENCH_FLAGS)
