@@ -41,7 +41,7 @@ def weights_in_production(imports: list[Import]) -> list[str]:
 
 def test_arrows_hold() -> None:
     imports = read_imports(ROOT)
-    assert {found.importer for found in imports} >= {"simulator"}, "the reader found nothing to read"
+    assert imports, "the reader found nothing to read"
     assert not broken_arrows(imports), "\n" + "\n".join(broken_arrows(imports))
 
 
