@@ -1,0 +1,86 @@
+"""What start-up loads, measured in a fresh interpreter: production and `--help` must stay light."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.architecture.imports import ROOT
+
+HEAVY = frozenset(
+    {
+        *("numpy", "numba", "llvmlite", "scipy", "matplotlib", "simpy", "gymnasium", "pydantic", "pyarrow"),
+        *("torch", "stable_baselines3", "sb3_contrib", "ray", "starlette", "uvicorn"),
+    }
+)
+
+
+def modules_loaded_by(code: str, root: Path) -> set[str]:
+    """Top-level modules that `code` loads in a fresh interpreter, beyond those that start-up itself loads.
+
+    -I keeps the caller's folder and variables out; the root is put on the path by hand.
+    """
+    probe = "\n".join(
+        (
+            "import json, sys",
+            f"sys.path.insert(0, {str(root)!r})",
+            "before = set(sys.modules)",
+            code,
+            "print(json.dumps(sorted({name.split('.')[0] for name in set(sys.modules) - before})))",
+        )
+    )
+    done = subprocess.run([sys.executable, "-I", "-c", probe], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    loaded: list[str] = json.loads(done.stdout.splitlines()[-1])
+    return set(loaded)
+
+
+def foreign(modules: set[str]) -> set[str]:
+    return {name for name in modules if name not in sys.stdlib_module_names} - {"policies"}
+
+
+HELP = """
+import contextlib, io
+from experiments.cli import main
+sys.argv = ["kairos", "--help"]
+page = io.StringIO()
+with contextlib.redirect_stdout(page):
+    try:
+        main()
+    except SystemExit as stop:
+        assert not stop.code, stop.code
+assert "usage" in page.getvalue().lower(), page.getvalue()
+"""
+
+
+def test_importing_policies_loads_the_standard_library_only() -> None:
+    assert foreign(modules_loaded_by("import policies", ROOT)) == set()
+
+
+def test_importing_every_module_of_policies_loads_the_standard_library_only() -> None:
+    files = sorted((ROOT / "policies").rglob("*.py"))
+    paths = [path.relative_to(ROOT).with_suffix("") for path in files]
+    modules = [".".join(path.parts).removesuffix(".__init__") for path in paths if "service" not in path.parts]
+    assert "policies" in modules
+    assert foreign(modules_loaded_by("\n".join(f"import {module}" for module in modules), ROOT)) == set()
+
+
+def test_help_loads_nothing_heavy() -> None:
+    assert modules_loaded_by(HELP, ROOT) & HEAVY == set()
+
+
+def test_a_foreign_import_is_seen(tmp_path: Path) -> None:
+    (tmp_path / "policies.py").write_text("import json, click\n", encoding="utf-8")
+    assert "click" in foreign(modules_loaded_by("import policies", tmp_path))
+
+
+@pytest.mark.parametrize(("line", "heavy"), [("import numpy", {"numpy"}), ("import click", set())])
+def test_a_heavy_help_is_seen(tmp_path: Path, line: str, heavy: set[str]) -> None:
+    (tmp_path / "experiments").mkdir()
+    (tmp_path / "experiments" / "__init__.py").touch()
+    (tmp_path / "experiments" / "cli.py").write_text(f"{line}\ndef main(): print('Usage: kairos')\n", encoding="utf-8")
+    assert modules_loaded_by(HELP, tmp_path) & HEAVY == heavy

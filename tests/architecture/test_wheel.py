@@ -1,0 +1,81 @@
+"""What production installs: the bare wheel, in an empty environment."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import venv
+import zipfile
+from email import message_from_string
+from pathlib import Path
+
+import pytest
+
+from tests.architecture.imports import PACKAGES, ROOT
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel, built offline with the installed back end; nothing is written into the tree."""
+    folder = tmp_path_factory.mktemp("wheel")
+    build = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "--no-index"]
+    done = subprocess.run([*build, "--wheel-dir", str(folder), str(ROOT)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    [built] = folder.glob("*.whl")
+    return built
+
+
+def run_on_the_wheel_alone(wheel: Path, folder: Path, code: str) -> subprocess.CompletedProcess[str]:
+    """Run code in a new environment that holds neither pip nor libraries, with only the unpacked wheel on the path."""
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(folder / "unpacked")
+    venv.create(folder / "env", with_pip=False, symlinks=os.name == "posix")
+    python = folder / "env" / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+    code = f"import sys; sys.path.insert(0, {str(folder / 'unpacked')!r})\n{code}"
+    return subprocess.run(
+        [python, "-I", "-S", "-c", code], cwd=folder, capture_output=True, text=True, check=False, timeout=60
+    )
+
+
+def test_policies_import_from_the_wheel_alone(wheel: Path, tmp_path: Path) -> None:
+    done = run_on_the_wheel_alone(wheel, tmp_path, "import policies; print(policies.__file__)")
+    assert done.returncode == 0, done.stderr
+    assert Path(done.stdout.strip()) == tmp_path / "unpacked" / "policies" / "__init__.py"
+
+
+def test_the_empty_environment_is_empty(wheel: Path, tmp_path: Path) -> None:
+    """Else the test above could not fail."""
+    done = run_on_the_wheel_alone(wheel, tmp_path, "import numpy")
+    assert done.returncode != 0
+    assert "No module named 'numpy'" in done.stderr
+
+
+def test_presets_and_schemas_are_in_the_wheel(wheel: Path, tmp_path: Path) -> None:
+    expected = sorted(path.name for pattern in ("*.yaml", "*.json") for path in (ROOT / "configs").glob(pattern))
+    assert any(name.endswith(".yaml") for name in expected), "configs/ holds no preset"
+    code = "from importlib.resources import files; print(*(file.name for file in files('configs').iterdir()))"
+    done = run_on_the_wheel_alone(wheel, tmp_path, code)
+    assert done.returncode == 0, done.stderr
+    assert sorted(set(done.stdout.split()) & set(expected)) == expected
+
+
+def test_the_wheel_holds_the_packages_and_nothing_else(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        names = archive.namelist()
+    top = {name.split("/", 1)[0] for name in names}
+    assert {name for name in top if not name.endswith(".dist-info")} - {"configs"} == set(PACKAGES)
+    sources = {path.relative_to(ROOT).as_posix() for package in PACKAGES for path in (ROOT / package).rglob("*.py")}
+    assert sources <= set(names)
+
+
+def test_the_wheel_requires_nothing_and_brings_the_command(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        [metadata] = [name for name in archive.namelist() if name.endswith(".dist-info/METADATA")]
+        header = message_from_string(archive.read(metadata).decode())
+        commands = archive.read(metadata.replace("METADATA", "entry_points.txt")).decode()
+    required = [row for row in header.get_all("Requires-Dist") or [] if "extra ==" not in row]
+    assert required == []
+    assert "kairos = experiments.cli:main" in commands
+    extras = {"sim", "train", "serve", "ledger", "ray", "dev", "all"}
+    assert set(header.get_all("Provides-Extra") or []) == extras
