@@ -8,6 +8,7 @@ list becomes a tuple and "2026-01-05" a date, a whole number does for a float, a
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import json
 import os
@@ -141,10 +142,9 @@ def _text(source: str | os.PathLike[str]) -> tuple[str, str]:
 def _nearest_file(path: Path) -> str:
     """Return a hint at a file in the same folder, or at a preset, whose name is near."""
     try:
-        beside = {entry.name: str(path.with_name(entry.name)) for entry in path.parent.iterdir() if entry.is_file()}
+        beside = [entry.name for entry in path.parent.iterdir() if entry.is_file()]
     except OSError:
-        beside = {}
-    hint = did_you_mean(path.name, beside)
-    if hint:
-        return hint.replace(repr(path.with_name(hint.split("'")[1]).name), repr(beside[hint.split("'")[1]]))
-    return did_you_mean(path.stem, preset_names())
+        beside = []
+    # The whole path in the hint, so that it can be copied.
+    near = [str(path.with_name(name)) for name in difflib.get_close_matches(path.name, beside, n=1)]
+    return did_you_mean(str(path), near) or did_you_mean(path.stem, preset_names())
