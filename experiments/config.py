@@ -23,7 +23,7 @@ from pydantic import ValidationError
 
 from experiments.config_messages import faults_of
 from experiments.faults import ConfigError, Fault
-from experiments.yaml_source import Source, override, read_setting, read_yaml, write_yaml
+from experiments.yaml_source import override, read_setting, read_yaml, write_yaml
 from simulator.config import Scenario, did_you_mean
 
 __all__ = [

@@ -6,14 +6,14 @@ import types
 import typing
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Literal, Union
+from typing import Any, Union
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from experiments.faults import Fault
 from experiments.yaml_source import Path, Source
-from simulator.config import Misfit, did_you_mean
+from simulator.config import MisfitError, did_you_mean
 
 _BOUNDS = {"greater_than": ">", "greater_than_equal": ">=", "less_than": "<", "less_than_equal": "<="}
 _NEGATIONS = ("no", "off", "n", "false", "0")
@@ -97,7 +97,7 @@ def _explain(details: ErrorDetails, at: _Visit) -> Iterator[tuple[Path, str]]:
     got = f"got {_shown(given)}"
     number = "a whole number" if at.kind is int else "a number"
     match code:
-        case "value_error" if isinstance(context["error"], Misfit):
+        case "value_error" if isinstance(context["error"], MisfitError):
             for below, message in context["error"].faults:
                 yield (*at.path, *below), message
         case "value_error":

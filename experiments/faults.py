@@ -31,6 +31,6 @@ class ConfigError(ValueError):
     """A config that cannot be used, with every fault that was found, by line; faults of options come last."""
 
     def __init__(self, faults: Iterable[Fault]) -> None:
-        distinct = dict.fromkeys(faults)
-        self.faults: tuple[Fault, ...] = tuple(sorted(distinct, key=lambda fault: (fault.line is None, fault.line or 0)))
+        by_line = sorted(dict.fromkeys(faults), key=lambda fault: (fault.line is None, fault.line or 0))
+        self.faults = tuple(by_line)
         super().__init__("\n".join(map(str, self.faults)))

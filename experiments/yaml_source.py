@@ -198,18 +198,22 @@ def _plain(value: object, path: Path, source: Source) -> Any:
     return None
 
 
+class _Unseen(yaml.MarkedYAMLError):
+    """Valid YAML that makes a value come from somewhere else than where it stands."""
+
+
 class _Loader(yaml.SafeLoader):
     """Composes nodes; refuses what a reader of the file could not see on the page."""
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
-        event = self.peek_event()
+        event: Any = self.peek_event()  # type: ignore[no-untyped-call]  # the stubs lack its type
         unseen = ""
-        if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
+        if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None) is not None:
             unseen = "anchors and aliases are not read; write the values out"
-        elif getattr(event, "tag", None):
+        elif getattr(event, "tag", None) is not None:
             unseen = "tags are not read; write the value without one"
         if unseen:
-            raise yaml.MarkedYAMLError(problem=unseen, problem_mark=event.start_mark)
+            raise _Unseen(problem=unseen, problem_mark=event.start_mark)
         return super().compose_node(parent, index)
 
 
@@ -223,10 +227,10 @@ def _compose(text: str) -> yaml.Node | None:
 
 def _syntax_message(error: yaml.MarkedYAMLError) -> str:
     problem = error.problem or "cannot be read"
+    if isinstance(error, _Unseen):
+        return problem
     if "'\\t'" in problem:
         return "not valid YAML: a tab where only spaces may stand"
-    if problem.startswith(("anchors", "tags")):
-        return problem
     return f"not valid YAML: {problem}"
 
 
@@ -240,6 +244,7 @@ def _value(node: yaml.Node, path: Path, source: Source) -> Any:
             source.places[(*path, index)] = Place(source.file, entry.start_mark.line + 1)
             entries.append(_value(entry, (*path, index), source))
         return entries
+    assert isinstance(node, yaml.ScalarNode)
     return _scalar(node, path, source)
 
 
@@ -248,7 +253,8 @@ def _mapping(node: yaml.MappingNode, path: Path, source: Source) -> dict[str, An
     for key_node, value_node in node.value:
         line = key_node.start_mark.line + 1
         if not isinstance(key_node, yaml.ScalarNode):
-            source.faults.append(Fault(source.file, line, dotted(path), "expected a word as key, got a list or a section"))
+            message = "expected a word as key, got a list or a section"
+            source.faults.append(Fault(source.file, line, dotted(path), message))
             continue
         key = str(key_node.value)
         here = (*path, key)
@@ -261,7 +267,7 @@ def _mapping(node: yaml.MappingNode, path: Path, source: Source) -> dict[str, An
     return section
 
 
-def _scalar(node: yaml.Node, path: Path, source: Source) -> str | int | float | bool | None:
+def _scalar(node: yaml.ScalarNode, path: Path, source: Source) -> str | int | float | bool | None:
     text = str(node.value)
     if node.style is not None:  # quoted, or a block: always text
         return text

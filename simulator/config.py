@@ -43,7 +43,7 @@ class Model(BaseModel):
     model_config = ConfigDict(strict=True, frozen=True, extra="forbid", allow_inf_nan=False)
 
 
-class Misfit(ValueError):
+class MisfitError(ValueError):
     """Fields that are fine one by one and do not fit together: every such place of one model, at once.
 
     Args:
@@ -80,7 +80,7 @@ class Holiday(Model):
         try:
             dt.date(2024, self.month, self.day)
         except ValueError:
-            raise Misfit([(("day",), f"month {self.month} has no day {self.day}")]) from None
+            raise MisfitError([(("day",), f"month {self.month} has no day {self.day}")]) from None
         return self
 
 
@@ -162,7 +162,9 @@ class Population(Model):
     attention_shape: Positive = 1.2
     interest_concentration: Positive = Field(2.0, description="Dirichlet concentration of interests")
     interest_zipf: NonNegative = Field(0.9, description="popularity of category k falls as k ** -zipf")
-    interest_drift_days: Positive | None = Field(60.0, description="mean days until one interest is redrawn; null: never")
+    interest_drift_days: Positive | None = Field(
+        60.0, description="mean days until one interest is redrawn; null: never"
+    )
     android_share: Share = 0.6
     android_logit: float = 0.35
     device_shares: tuple[Share, Share, Share] = (0.7, 0.22, 0.08)
@@ -190,7 +192,7 @@ class Population(Model):
         faults += _names_used_twice("tiers", [t.name for t in self.tiers])
         faults += _names_used_twice("time_zones", [z.name for z in self.time_zones])
         if faults:
-            raise Misfit(faults)
+            raise MisfitError(faults)
         return self
 
 
@@ -232,7 +234,7 @@ class Attention(Model):
     def _wakes_before_sleeping(self) -> Self:
         if self.awake_hours[0] >= self.awake_hours[1]:
             hours = f"{self.awake_hours[0]:g} to {self.awake_hours[1]:g}"
-            raise Misfit([(("awake_hours",), f"expected hours that rise, got {hours}")])
+            raise MisfitError([(("awake_hours",), f"expected hours that rise, got {hours}")])
         return self
 
 
@@ -261,7 +263,9 @@ class Fatigue(Model):
 
     fatigue_hours: Positive = Field(96.0, description="tau_F")
     habituation_half_life_days: Positive = 15.0
-    habituation_reset: Annotated[float, Field(ge=0, le=1)] = Field(0.35, description="omega: 1 recency only, 0 cumulative")
+    habituation_reset: Annotated[float, Field(ge=0, le=1)] = Field(
+        0.35, description="omega: 1 recency only, 0 cumulative"
+    )
 
 
 class Withdrawal(Model):
@@ -272,7 +276,9 @@ class Withdrawal(Model):
     email_prob: NonNegative = 0.0035
     in_app_prob: NonNegative = 0.0
     fatigue_gain: NonNegative = Field(0.15, description="kappa_F: fatigue amplifies irritation")
-    relevance_relief: Annotated[float, Field(ge=0, le=1)] = Field(0.7, description="psi: a relevant message irritates less")
+    relevance_relief: Annotated[float, Field(ge=0, le=1)] = Field(
+        0.7, description="psi: a relevant message irritates less"
+    )
     night_factor: Annotated[float, Field(ge=1)] = Field(3.0, description="Q: a push at night irritates more")
     night_hours: tuple[HourOfDay, HourOfDay] = Field((22.0, 8.0), description="local; may pass midnight")
     opt_in_again_prob: Probability = Field(0.002, description="per session, after an opt-out")
@@ -285,7 +291,9 @@ class Withdrawal(Model):
 class Churn(Model):
     """Leaving for good."""
 
-    habit_shield: Annotated[float, Field(ge=0, le=1)] = Field(0.5, description="chi_E: habit ** -chi_E lowers the hazard")
+    habit_shield: Annotated[float, Field(ge=0, le=1)] = Field(
+        0.5, description="chi_E: habit ** -chi_E lowers the hazard"
+    )
     irritation_prob: NonNegative = Field(0.0003, description="pi_X: churn probability per unit of irritation")
     email_weight: NonNegative = 0.3
     in_app_weight: NonNegative = 0.2
@@ -382,7 +390,7 @@ class Channels(Model):
             if getattr(self, name).is_open
         ]
         if faults:
-            raise Misfit(faults)
+            raise MisfitError(faults)
         return self
 
 
@@ -428,7 +436,7 @@ class Scheduled(CampaignBase):
     def _window_opens_before_it_closes(self) -> Self:
         if self.end_day is not None and self.end_day <= self.start_day:
             window = f"closes (end_day {self.end_day:g}) before it opens (start_day {self.start_day:g})"
-            raise Misfit([(("end_day",), f"the window {window}")])
+            raise MisfitError([(("end_day",), f"the window {window}")])
         return self
 
 
@@ -445,7 +453,7 @@ class Triggered(CampaignBase):
     def _opens_before_it_expires(self) -> Self:
         if self.expiry_hours <= self.delay_hours:
             window = f"expires (expiry_hours {self.expiry_hours}) before it opens (delay_hours {self.delay_hours})"
-            raise Misfit([(("expiry_hours",), window)])
+            raise MisfitError([(("expiry_hours",), window)])
         return self
 
 
@@ -461,7 +469,7 @@ class Transactional(CampaignBase):
     def _opens_before_it_expires(self) -> Self:
         if self.expiry_hours <= self.delay_hours:
             window = f"expires (expiry_hours {self.expiry_hours}) before it opens (delay_hours {self.delay_hours})"
-            raise Misfit([(("expiry_hours",), window)])
+            raise MisfitError([(("expiry_hours",), window)])
         return self
 
 
@@ -512,19 +520,20 @@ class Scenario(Model):
                 late = f"starts at hour {outage.start_hour:g}, after the horizon of {horizon_hours} hours"
                 faults.append((("gateway", "outages", index, "start_hour"), late))
         if faults:
-            raise Misfit(faults)
+            raise MisfitError(faults)
         return self
 
     def _misfits_of(self, campaign: CampaignBase) -> list[tuple[tuple[str | int, ...], str]]:
         """Return what of one campaign does not fit the rest: audience, channels, window."""
         faults: list[tuple[tuple[str | int, ...], str]] = []
         android = self.population.android_share
-        for key, asked, shares in (
+        audiences: tuple[tuple[str, tuple[str, ...] | None, dict[str, float]], ...] = (
             ("segments", campaign.audience.segments, {s.name: s.share for s in self.population.segments}),
             ("tiers", campaign.audience.tiers, {t.name: t.share for t in self.population.tiers}),
             ("stages", campaign.audience.stages, dict.fromkeys(STAGES, 1.0)),
             ("os", campaign.audience.os, {"android": android, "ios": 1 - android}),
-        ):
+        )
+        for key, asked, shares in audiences:
             if asked is None:
                 continue
             path = ("audience", key)
