@@ -10,7 +10,9 @@ Sources of the defaults are given where each equation lives (`simulator/behaviou
 from __future__ import annotations
 
 import datetime as dt
-from typing import Annotated, Literal, Self
+import difflib
+from collections.abc import Iterable, Sequence
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -41,6 +43,25 @@ class Model(BaseModel):
     model_config = ConfigDict(strict=True, frozen=True, extra="forbid", allow_inf_nan=False)
 
 
+class MisfitError(ValueError):
+    """Fields that are fine one by one and do not fit together: every such place of one model, at once.
+
+    Args:
+        faults: pairs of a path below the model that raises (so that a reader can point at the line) and of what is
+            wrong there; at least one.
+    """
+
+    def __init__(self, faults: Sequence[tuple[tuple[str | int, ...], str]]) -> None:
+        self.faults = tuple(faults)
+        super().__init__("; ".join(f"{'.'.join(map(str, path))}: {what}" for path, what in self.faults))
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Return " Did you mean 'x'?" with the nearest of the known names, or "" when none is near."""
+    near = difflib.get_close_matches(name, list(known), n=1)
+    return f" Did you mean {near[0]!r}?" if near else ""
+
+
 # ---------------------------------------------------------------------------------------------------- calendar
 
 
@@ -59,7 +80,7 @@ class Holiday(Model):
         try:
             dt.date(2024, self.month, self.day)
         except ValueError:
-            raise ValueError(f"month {self.month} has no day {self.day}") from None
+            raise MisfitError([(("day",), f"month {self.month} has no day {self.day}")]) from None
         return self
 
 
@@ -141,7 +162,9 @@ class Population(Model):
     attention_shape: Positive = 1.2
     interest_concentration: Positive = Field(2.0, description="Dirichlet concentration of interests")
     interest_zipf: NonNegative = Field(0.9, description="popularity of category k falls as k ** -zipf")
-    interest_drift_days: Positive | None = Field(60.0, description="mean days until one interest is redrawn; null: never")
+    interest_drift_days: Positive | None = Field(
+        60.0, description="mean days until one interest is redrawn; null: never"
+    )
     android_share: Share = 0.6
     android_logit: float = 0.35
     device_shares: tuple[Share, Share, Share] = (0.7, 0.22, 0.08)
@@ -152,26 +175,24 @@ class Population(Model):
 
     @model_validator(mode="after")
     def _shares_sum(self) -> Self:
-        for what, shares in (
-            ("segments", [s.share for s in self.segments]),
-            ("tiers", [t.share for t in self.tiers]),
-            ("time_zones", [z.share for z in self.time_zones]),
-            ("device_shares", list(self.device_shares)),
+        faults: list[tuple[tuple[str | int, ...], str]] = []
+        for what, shares, most in (
+            ("segments", [s.share for s in self.segments], MAX_SEGMENTS),
+            ("tiers", [t.share for t in self.tiers], None),
+            ("time_zones", [z.share for z in self.time_zones], MAX_ZONES),
+            ("device_shares", list(self.device_shares), None),
         ):
             if not shares:
-                raise ValueError(f"{what} is empty; expected at least one entry")
-            if abs(sum(shares) - 1) > 1e-9:
-                raise ValueError(f"the shares of {what} sum to {sum(shares):.6g}; expected 1")
-        if len(self.segments) > MAX_SEGMENTS:
-            raise ValueError(f"{len(self.segments)} segments; at most {MAX_SEGMENTS}")
-        if len(self.time_zones) > MAX_ZONES:
-            raise ValueError(f"{len(self.time_zones)} time zones; at most {MAX_ZONES}")
-        for what, names in (
-            ("segments", [s.name for s in self.segments]),
-            ("tiers", [t.name for t in self.tiers]),
-            ("time_zones", [z.name for z in self.time_zones]),
-        ):
-            _refuse_duplicates(what, names)
+                faults.append(((what,), "the list is empty; expected at least one entry"))
+            elif abs(sum(shares) - 1) > 1e-9:
+                faults.append(((what,), f"the shares sum to {sum(shares):.6g}; expected 1"))
+            if most is not None and len(shares) > most:
+                faults.append(((what,), f"expected at most {most} entries, got {len(shares)}"))
+        faults += _names_used_twice("segments", [s.name for s in self.segments])
+        faults += _names_used_twice("tiers", [t.name for t in self.tiers])
+        faults += _names_used_twice("time_zones", [z.name for z in self.time_zones])
+        if faults:
+            raise MisfitError(faults)
         return self
 
 
@@ -212,7 +233,8 @@ class Attention(Model):
     @model_validator(mode="after")
     def _wakes_before_sleeping(self) -> Self:
         if self.awake_hours[0] >= self.awake_hours[1]:
-            raise ValueError(f"awake_hours must rise; got {self.awake_hours[0]:g} to {self.awake_hours[1]:g}")
+            hours = f"{self.awake_hours[0]:g} to {self.awake_hours[1]:g}"
+            raise MisfitError([(("awake_hours",), f"expected hours that rise, got {hours}")])
         return self
 
 
@@ -241,7 +263,9 @@ class Fatigue(Model):
 
     fatigue_hours: Positive = Field(96.0, description="tau_F")
     habituation_half_life_days: Positive = 15.0
-    habituation_reset: Annotated[float, Field(ge=0, le=1)] = Field(0.35, description="omega: 1 recency only, 0 cumulative")
+    habituation_reset: Annotated[float, Field(ge=0, le=1)] = Field(
+        0.35, description="omega: 1 recency only, 0 cumulative"
+    )
 
 
 class Withdrawal(Model):
@@ -252,7 +276,9 @@ class Withdrawal(Model):
     email_prob: NonNegative = 0.0035
     in_app_prob: NonNegative = 0.0
     fatigue_gain: NonNegative = Field(0.15, description="kappa_F: fatigue amplifies irritation")
-    relevance_relief: Annotated[float, Field(ge=0, le=1)] = Field(0.7, description="psi: a relevant message irritates less")
+    relevance_relief: Annotated[float, Field(ge=0, le=1)] = Field(
+        0.7, description="psi: a relevant message irritates less"
+    )
     night_factor: Annotated[float, Field(ge=1)] = Field(3.0, description="Q: a push at night irritates more")
     night_hours: tuple[HourOfDay, HourOfDay] = Field((22.0, 8.0), description="local; may pass midnight")
     opt_in_again_prob: Probability = Field(0.002, description="per session, after an opt-out")
@@ -265,7 +291,9 @@ class Withdrawal(Model):
 class Churn(Model):
     """Leaving for good."""
 
-    habit_shield: Annotated[float, Field(ge=0, le=1)] = Field(0.5, description="chi_E: habit ** -chi_E lowers the hazard")
+    habit_shield: Annotated[float, Field(ge=0, le=1)] = Field(
+        0.5, description="chi_E: habit ** -chi_E lowers the hazard"
+    )
     irritation_prob: NonNegative = Field(0.0003, description="pi_X: churn probability per unit of irritation")
     email_weight: NonNegative = 0.3
     in_app_weight: NonNegative = 0.2
@@ -342,11 +370,27 @@ class Channels(Model):
     in_app: Channel = Channel(is_open=False, cost_eur=0.0, fatigue=0.1)
     sms: Channel = Channel(is_open=False, cost_eur=0.04, fatigue=1.0)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _keep_the_defaults_of_the_channel(cls, given: Any) -> Any:
+        """A channel of which only the cost is given keeps its own defaults, not those of a channel in general."""
+        if not isinstance(given, dict):
+            return given
+        filled = dict(given)
+        for name, field in cls.model_fields.items():
+            if isinstance(given.get(name), dict):
+                filled[name] = field.default.model_dump() | given[name]
+        return filled
+
     @model_validator(mode="after")
     def _only_what_acts_is_open(self) -> Self:
-        for name in ("in_app", "sms"):
-            if getattr(self, name).is_open:
-                raise ValueError(f"channel {name} cannot be opened yet; only push and email act")
+        faults = [
+            ((name, "is_open"), f"channel {name} cannot be opened yet; only push and email act")
+            for name in ("in_app", "sms")
+            if getattr(self, name).is_open
+        ]
+        if faults:
+            raise MisfitError(faults)
         return self
 
 
@@ -391,7 +435,8 @@ class Scheduled(CampaignBase):
     @model_validator(mode="after")
     def _window_opens_before_it_closes(self) -> Self:
         if self.end_day is not None and self.end_day <= self.start_day:
-            raise ValueError(f"the window closes (end_day {self.end_day:g}) before it opens (start_day {self.start_day:g})")
+            window = f"closes (end_day {self.end_day:g}) before it opens (start_day {self.start_day:g})"
+            raise MisfitError([(("end_day",), f"the window {window}")])
         return self
 
 
@@ -407,9 +452,8 @@ class Triggered(CampaignBase):
     @model_validator(mode="after")
     def _opens_before_it_expires(self) -> Self:
         if self.expiry_hours <= self.delay_hours:
-            raise ValueError(
-                f"expires (expiry_hours {self.expiry_hours}) before it opens (delay_hours {self.delay_hours})"
-            )
+            window = f"expires (expiry_hours {self.expiry_hours}) before it opens (delay_hours {self.delay_hours})"
+            raise MisfitError([(("expiry_hours",), window)])
         return self
 
 
@@ -424,9 +468,8 @@ class Transactional(CampaignBase):
     @model_validator(mode="after")
     def _opens_before_it_expires(self) -> Self:
         if self.expiry_hours <= self.delay_hours:
-            raise ValueError(
-                f"expires (expiry_hours {self.expiry_hours}) before it opens (delay_hours {self.delay_hours})"
-            )
+            window = f"expires (expiry_hours {self.expiry_hours}) before it opens (delay_hours {self.delay_hours})"
+            raise MisfitError([(("expiry_hours",), window)])
         return self
 
 
@@ -468,39 +511,56 @@ class Scenario(Model):
 
     @model_validator(mode="after")
     def _campaigns_fit(self) -> Self:
-        _refuse_duplicates("campaigns", [c.name for c in self.campaigns])
-        segments = [s.name for s in self.population.segments]
-        tiers = [t.name for t in self.population.tiers]
-        for campaign in self.campaigns:
-            for kind, asked, known in (
-                ("segment", campaign.audience.segments, segments),
-                ("tier", campaign.audience.tiers, tiers),
-                ("stage", campaign.audience.stages, STAGES),
-                ("os", campaign.audience.os, ("android", "ios")),
-            ):
-                if asked is None:
-                    continue
-                if not asked:
-                    raise ValueError(f"campaign {campaign.name}: the audience is empty: no {kind} is listed")
-                for name in asked:
-                    if name not in known:
-                        raise ValueError(
-                            f"campaign {campaign.name}: the audience names {kind} {name!r}; known: {', '.join(known)}"
-                        )
-            if not campaign.channels:
-                raise ValueError(f"campaign {campaign.name} has no channel; expected some of {', '.join(CHANNELS)}")
-            for channel in campaign.channels:
-                if not getattr(self.channels, channel).is_open:
-                    raise ValueError(f"campaign {campaign.name} uses channel {channel}, which is not open")
-            if isinstance(campaign, Scheduled) and campaign.start_day >= self.calendar.horizon_days:
-                raise ValueError(
-                    f"campaign {campaign.name} starts on day {campaign.start_day:g}, "
-                    f"after the horizon of {self.calendar.horizon_days} days"
-                )
+        faults = _names_used_twice("campaigns", [c.name for c in self.campaigns])
+        for index, campaign in enumerate(self.campaigns):
+            faults += [(("campaigns", index, *path), what) for path, what in self._misfits_of(campaign)]
+        horizon_hours = 24 * self.calendar.horizon_days
+        for index, outage in enumerate(self.gateway.outages):
+            if outage.start_hour >= horizon_hours:
+                late = f"starts at hour {outage.start_hour:g}, after the horizon of {horizon_hours} hours"
+                faults.append((("gateway", "outages", index, "start_hour"), late))
+        if faults:
+            raise MisfitError(faults)
         return self
 
+    def _misfits_of(self, campaign: CampaignBase) -> list[tuple[tuple[str | int, ...], str]]:
+        """Return what of one campaign does not fit the rest: audience, channels, window."""
+        faults: list[tuple[tuple[str | int, ...], str]] = []
+        android = self.population.android_share
+        audiences: tuple[tuple[str, tuple[str, ...] | None, dict[str, float]], ...] = (
+            ("segments", campaign.audience.segments, {s.name: s.share for s in self.population.segments}),
+            ("tiers", campaign.audience.tiers, {t.name: t.share for t in self.population.tiers}),
+            ("stages", campaign.audience.stages, dict.fromkeys(STAGES, 1.0)),
+            ("os", campaign.audience.os, {"android": android, "ios": 1 - android}),
+        )
+        for key, asked, shares in audiences:
+            if asked is None:
+                continue
+            path = ("audience", key)
+            unknown = [(place, name) for place, name in enumerate(asked) if name not in shares]
+            for place, name in unknown:
+                hint = did_you_mean(name, shares)
+                faults.append(((*path, place), f"no {name!r} in the population; known: {', '.join(shares)}.{hint}"))
+            if not asked:
+                faults.append((path, "the audience is empty: the list has no entry; leave the key out for everybody"))
+            elif not unknown and sum(shares[name] for name in asked) == 0:
+                faults.append((path, f"the audience is empty: nobody is {' or '.join(asked)}"))
+        if not campaign.channels:
+            faults.append((("channels",), f"the list is empty; expected some of {', '.join(CHANNELS)}"))
+        for place, channel in enumerate(campaign.channels):
+            if not getattr(self.channels, channel).is_open:
+                faults.append((("channels", place), f"channel {channel} is not open"))
+            if channel in campaign.channels[:place]:
+                faults.append((("channels", place), f"channel {channel} is listed twice"))
+        if isinstance(campaign, Scheduled) and campaign.start_day >= self.calendar.horizon_days:
+            late = f"starts on day {campaign.start_day:g}, after the horizon of {self.calendar.horizon_days} days"
+            faults.append((("start_day",), late))
+        return faults
 
-def _refuse_duplicates(what: str, names: list[str]) -> None:
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise ValueError(f"{what}: the name {twice[0]!r} is used twice; names must differ")
+
+def _names_used_twice(what: str, names: list[str]) -> list[tuple[tuple[str | int, ...], str]]:
+    return [
+        ((what, index, "name"), f"the name {name!r} is used twice; names must differ")
+        for index, name in enumerate(names)
+        if name in names[:index]
+    ]

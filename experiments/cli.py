@@ -1,0 +1,50 @@
+"""The `kairos` command. A command is a function in its own file, imported only when it is asked for."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+import click
+
+from experiments.faults import ConfigError
+
+# name: where the command is, and its line in `kairos --help`, kept here so that help imports no command.
+COMMANDS = {
+    "config": ("experiments.config_command:config", "Check, show and list scenarios."),
+}
+
+
+class LazyCommands(click.Group):
+    """Imports a command when it runs, and tells a config's faults without a traceback."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module, _, attribute = COMMANDS[cmd_name][0].partition(":")
+        command = getattr(import_module(module), attribute)
+        assert isinstance(command, click.Command), f"{COMMANDS[cmd_name][0]} is not a click command"
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, COMMANDS[name][1]) for name in self.list_commands(ctx)])
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except ConfigError as error:
+            click.echo(str(error), err=True)
+            ctx.exit(1)
+
+
+@click.group(cls=LazyCommands, context_settings={"help_option_names": ["-h", "--help"]})
+def main() -> None:
+    """Simulate the users of an app, and the messages they are sent."""
+
+
+if __name__ == "__main__":
+    main(prog_name="kairos")
