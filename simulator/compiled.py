@@ -48,27 +48,48 @@ def _cache_folder() -> str:
 _FOLDER = _cache_folder()
 
 
-def _decorate(function: F, is_parallel: bool) -> F:
+def _decorate(function: F, *, is_parallel: bool = False, may_allocate: bool = False, is_inlined: bool = False) -> F:
     # The cache folder is read when a function is decorated; other users of Numba in the process keep their own.
     before = numba.config.CACHE_DIR
     numba.config.CACHE_DIR = _FOLDER
     try:
         # No fastmath: results must not depend on how a function was inlined. error_model="numpy" drops the
         # branch on every division.
-        wrapped: F = numba.njit(cache=True, nogil=True, error_model="numpy", parallel=is_parallel)(function)
+        # Without allocation there is nothing to count: reference counts of the shared tables, two atomic writes a
+        # call, would cost four times the law itself.
+        wrapped: F = numba.njit(
+            cache=True,
+            nogil=True,
+            error_model="numpy",
+            parallel=is_parallel,
+            forceinline=is_inlined,
+            _nrt=may_allocate,
+        )(function)
     finally:
         numba.config.CACHE_DIR = before
     return wrapped
 
 
 def compiled(function: F) -> F:
-    """Compile a scalar function of the law; callable from Python and from other compiled functions."""
-    return _decorate(function, is_parallel=False)
+    """Compile a scalar function of the law; callable from Python and from other compiled functions.
+
+    It reads and writes the arrays it is given and makes none.
+    """
+    return _decorate(function)
+
+
+def inlined(function: F) -> F:
+    """Compile as `compiled` does, and copy the body to where it is called.
+
+    For functions that take the world and the books and have few callers: handing on these tuples of arrays costs some
+    hundred words a call.
+    """
+    return _decorate(function, is_inlined=True)
 
 
 def compiled_parallel(function: F) -> F:
     """Compile a loop over blocks of users that uses `each` for its parallel range."""
-    return _decorate(function, is_parallel=True)
+    return _decorate(function, is_parallel=True, may_allocate=True)
 
 
 each = numba.prange

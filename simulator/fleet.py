@@ -15,12 +15,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from simulator.compiled import compiled, compiled_parallel, each, threads
+from simulator.compiled import compiled, compiled_parallel, each, inlined, threads
 from simulator.config import Scenario
 from simulator.law import build_world
 from simulator.life import (
-    LEFT,
+    CENSUS,
     KNOWN_LEFT,
+    LEFT,
     PRESENT,
     QUIET,
     SLOT,
@@ -28,14 +29,14 @@ from simulator.life import (
     dispatch,
     next_event,
     refuse,
-    take_census,
 )
 from simulator.population import blank_history, blank_tally, population
 from simulator.records import EVENT, HOURS_A_WEEK, N_METRICS, Books, Event, Ints, Records, World
-from simulator.senders import Sender, choose
+from simulator.senders import Sender, choose, is_due
 from simulator.settlement import NO_WISH, REFUSED_HOURS, Shared
 
 DECISION = int(Event.DECISION)
+SILENT = Sender().record()
 
 
 def blank_books(scenario: Scenario, n_workers: int, journal_rows: int = 0) -> Books:
@@ -110,6 +111,7 @@ class Fleet:
             self.scenario.calendar.horizon_days * 24,
             wishes,
             queue_hours,
+            SILENT,
             after,
         )
         self.hour += n_hours
@@ -237,51 +239,62 @@ def _stops(start: int, until: int, every: int) -> list[int]:
 
 
 @compiled
-def begin_hour(user, world, books, tally, hour):  # type: ignore[no-untyped-def]
-    """Work off the start of an hour, once: the census at midnight, and a departure that becomes known."""
-    user.hour_begun = hour
-    if user.status == PRESENT:
-        if hour % 24 == 0:
-            take_census(user, world, books, tally, world.law[0])
-    elif user.status == LEFT and hour >= user.next_drift_hours:
+def is_gone(user, hour):  # type: ignore[no-untyped-def]
+    """Return whether the sender knows by the start of an hour that the user has left."""
+    if user.status == LEFT and hour >= user.next_drift_hours:
         user.status = KNOWN_LEFT
+    return user.status == KNOWN_LEFT
+
+
+@inlined
+def begin_hour(user, history, world, rule, hour, local):  # type: ignore[no-untyped-def]
+    """Work off the start of an hour, once: the census of a new day comes first, then the sender's decision."""
+    if hour % 24 == 0 and user.status == PRESENT and user.census_day != hour // 24:
+        user.census_day = hour // 24
+        return CENSUS
+    user.hour_begun = hour
+    if hour % world.law[0].epoch_hours == 0 and is_due(user, history, rule, local):
+        wish = choose(user, history, world, rule, hour)
+        if wish >= 0:
+            return DECISION + SLOT * wish
+    return QUIET
 
 
 @compiled
-def advance(user, history, tally, world, rule, books, until):  # type: ignore[no-untyped-def]
-    """Bring a user to its next event or decision, however many quiet hours away, or to `until`.
+def advance(user, history, world, rule, until):  # type: ignore[no-untyped-def]
+    """Bring a user to its next event, census or decision, however many quiet hours away, or to `until`.
 
     Returns:
-        An event's code (kind + SLOT * slot), DECISION + SLOT * wish, or QUIET: `until` is reached.
+        An event's code (kind + SLOT * slot), CENSUS, DECISION + SLOT * wish, or QUIET: `until` is reached.
     """
     law = world.law[0]
     while user.now_hours < until:
-        if user.status == KNOWN_LEFT:
+        hour = int(user.now_hours)
+        if user.status != PRESENT and is_gone(user, hour):
             user.now_hours = until
             return QUIET
-        hour = int(user.now_hours)
+        local = world.local_hours[user.zone, hour]
         if user.hour_begun != hour:
-            begin_hour(user, world, books, tally, hour)
-            if user.status == KNOWN_LEFT:
-                continue
-            if hour % law.epoch_hours == 0:
-                wish = choose(user, history, world, rule, hour)
-                if wish >= 0:
-                    return DECISION + SLOT * wish
-        if user.status == LEFT:
+            code = begin_hour(user, history, world, rule, hour, local)
+            if code != QUIET:
+                return code
+        if user.status != PRESENT:
             user.now_hours = hour + 1.0
             continue
-        code = next_event(user, world, hour)
+        week_hour = local % HOURS_A_WEEK
+        organic = world.organic[user.table_row, week_hour]
+        attention = world.attention[user.table_row, week_hour]
+        code = next_event(user, law, hour, organic, world.days[local // 24, 0], attention)
         if code != QUIET:
             return code
     return QUIET
 
 
-@compiled
+@inlined
 def live(user, history, tally, world, rule, books, until):  # type: ignore[no-untyped-def]
     """Live through all events until `until`; sends are granted at once."""
     while True:
-        code = advance(user, history, tally, world, rule, books, until)
+        code = advance(user, history, world, rule, until)
         if code == QUIET:
             return
         if code % SLOT == DECISION:
@@ -311,15 +324,18 @@ def _wish_blocks(  # type: ignore[no-untyped-def]
             wishes[i] = wish_at(users[i], history[i], tally[i], world, rule[0], books, hour)
 
 
-@compiled
+@inlined
 def wish_at(user, history, tally, world, rule, books, hour):  # type: ignore[no-untyped-def]
     """Begin an hour for a user who stands at its start, and return what the sender wishes."""
-    if user.now_hours != hour or user.status == KNOWN_LEFT or user.hour_begun == hour:
-        return NO_WISH
-    begin_hour(user, world, books, tally, hour)
-    if user.status == KNOWN_LEFT or hour % world.law[0].epoch_hours != 0:
-        return NO_WISH
-    return choose(user, history, world, rule, hour)
+    while user.now_hours == hour and user.hour_begun != hour:
+        if user.status != PRESENT and is_gone(user, hour):
+            return NO_WISH
+        code = begin_hour(user, history, world, rule, hour, world.local_hours[user.zone, hour])
+        if code == CENSUS:
+            apply(user, world, books, tally, code)
+        elif code != QUIET:
+            return code // SLOT
+    return NO_WISH
 
 
 @compiled_parallel
@@ -341,6 +357,7 @@ def _step_blocks(  # type: ignore[no-untyped-def]
     horizon,
     wishes,
     queue_hours,
+    silent,
     after,
 ):
     for w in each(bounds.shape[0] - 1):
@@ -353,26 +370,7 @@ def _step_blocks(  # type: ignore[no-untyped-def]
                     refuse(user, world, books, tally[i], hour, campaign, channel)
                 else:
                     dispatch(user, world, books, tally[i], history[i], hour, campaign, channel, queue_hours[i])
-            live_silent(user, tally[i], world, books, float(until))
+            live(user, history[i], tally[i], world, silent[0], books, float(until))
             after[i] = NO_WISH
             if until < horizon:
                 after[i] = wish_at(user, history[i], tally[i], world, rule[0], books, until)
-
-
-@compiled
-def live_silent(user, tally, world, books, until):  # type: ignore[no-untyped-def]
-    """Live through all events until `until` without any decision."""
-    while user.now_hours < until:
-        if user.status == KNOWN_LEFT:
-            user.now_hours = until
-            return
-        hour = int(user.now_hours)
-        if user.hour_begun != hour:
-            begin_hour(user, world, books, tally, hour)
-            continue
-        if user.status == LEFT:
-            user.now_hours = hour + 1.0
-            continue
-        code = next_event(user, world, hour)
-        if code != QUIET:
-            apply(user, world, books, tally, code)

@@ -9,8 +9,6 @@ A quiet whole hour costs a few multiplications: neither a draw nor an exponentia
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
 from simulator import luck
@@ -29,7 +27,7 @@ from simulator.behaviour.delivery import delay_hours, failure_reason
 from simulator.behaviour.fatigue import fatigue_now, habituate, refresh, tire
 from simulator.behaviour.interest import draw_category, drift, relevance, switch_context
 from simulator.behaviour.response import is_click, open_logit, open_prob, order_prob, payment_delay_hours
-from simulator.behaviour.sessions import decay, held_rate, hours_to_session, satiate, session_value_eur, urge
+from simulator.behaviour.sessions import decay, held_rate, kept_after, hours_to_session, satiate, session_value_eur, urge
 from simulator.behaviour.withdrawal import (
     hours_to_opt_out,
     irritate,
@@ -38,7 +36,7 @@ from simulator.behaviour.withdrawal import (
     opt_out_used,
 )
 from simulator.books import count, journal, mark_active, nano
-from simulator.compiled import compiled
+from simulator.compiled import compiled, inlined
 from simulator.records import (
     EMAIL,
     HOURS_A_WEEK,
@@ -54,6 +52,7 @@ from simulator.records import (
 )
 
 QUIET = int(Event.QUIET)
+CENSUS = int(Event.CENSUS)
 REFUSED = int(Event.REFUSED)
 SEND = int(Event.SEND)
 FAILURE = int(Event.FAILURE)
@@ -118,6 +117,11 @@ PRESENT = int(Status.PRESENT)
 LEFT = int(Status.LEFT)
 KNOWN_LEFT = int(Status.KNOWN_LEFT)
 
+NEW = int(Stage.NEW)
+ACTIVE = int(Stage.ACTIVE)
+LAPSING = int(Stage.LAPSING)
+DORMANT = int(Stage.DORMANT)
+
 SLOT = 64  # an event's code is kind + SLOT * slot
 
 
@@ -125,21 +129,21 @@ SLOT = 64  # an event's code is kind + SLOT * slot
 
 
 @compiled
-def next_event(user, world, hour):  # type: ignore[no-untyped-def]
+def next_event(user, law, hour, organic, season, attention):  # type: ignore[no-untyped-def]
     """Bring a user to its next own event, or to the end of the hour, whichever comes first.
+
+    Args:
+        organic, attention: the tables' values for this user and hour; season: the day's index. (Scalars, because
+            passing the world's tables to a function that runs once an hour would cost more than the hour.)
 
     Returns:
         The event's code, kind + SLOT * slot, or QUIET at the end of the hour. The event has not happened yet.
     """
-    law = world.law[0]
     start = user.now_hours
     end = hour + 1.0
-    local = world.local_hours[user.zone, hour]
-    week_hour = local % HOURS_A_WEEK
-    rate = held_rate(user, law, world.organic[user.table_row, week_hour], world.days[local // 24, 0])
+    rate = held_rate(user, law, organic, season)
     base = base_hazard(user, law)
     irritation = churn_irritation(user, law)
-    attention = world.attention[user.table_row, week_hour]
 
     if start == hour and user.next_scheduled_hours >= end:
         session_used = rate * urge(user, law, 1.0, law.area_satiation, law.area_salience, law.area_both)
@@ -197,9 +201,9 @@ def find_event(user, law, end, rate, base, irritation, attention):  # type: igno
                         when, code = time, NOTICE + SLOT * slot
 
     # Clocks of the whole user.
-    left_satiation = math.exp(-span / law.satiation_hours)
-    left_salience = math.exp(-span / law.salience_hours)
-    kept = math.exp(-span / law.irritation_hours)
+    left_satiation = kept_after(span, law.satiation_hours)
+    left_salience = kept_after(span, law.salience_hours)
+    kept = kept_after(span, law.irritation_hours)
     session_used = rate * urge(
         user,
         law,
@@ -265,9 +269,9 @@ def pass_time(user, law, when, rate, base, irritation, attention):  # type: igno
     """Spend the clocks and decay the levels from the user's now to `when`, within one hour."""
     span = when - user.now_hours
     if span > 0.0:
-        left_satiation = math.exp(-span / law.satiation_hours)
-        left_salience = math.exp(-span / law.salience_hours)
-        kept = math.exp(-span / law.irritation_hours)
+        left_satiation = kept_after(span, law.satiation_hours)
+        left_salience = kept_after(span, law.salience_hours)
+        kept = kept_after(span, law.irritation_hours)
         user.clock_session -= rate * urge(
             user,
             law,
@@ -281,11 +285,11 @@ def pass_time(user, law, when, rate, base, irritation, attention):  # type: igno
         user.clock_email -= opt_out_used(law.opt_out_prob[EMAIL], user.irritation_email, kept)
         if user.n_waiting > 0:
             spend_attention(user, attention, span)
-        user.habit = decay(user.habit, math.exp(-span / law.habit_hours))
+        user.habit = decay(user.habit, kept_after(span, law.habit_hours))
         user.satiation = decay(user.satiation, left_satiation)
         user.salience = decay(user.salience, left_salience)
-        user.dissatisfaction = decay(user.dissatisfaction, math.exp(-span / law.dissatisfaction_hours))
-        user.honeymoon = decay(user.honeymoon, math.exp(-span / law.honeymoon_hours))
+        user.dissatisfaction = decay(user.dissatisfaction, kept_after(span, law.dissatisfaction_hours))
+        user.honeymoon = decay(user.honeymoon, kept_after(span, law.honeymoon_hours))
         user.irritation_push = decay(user.irritation_push, kept)
         user.irritation_email = decay(user.irritation_email, kept)
         user.irritation_in_app = decay(user.irritation_in_app, kept)
@@ -313,7 +317,7 @@ def spend_attention(user, attention, span):  # type: ignore[no-untyped-def]
 # ------------------------------------------------------------------------------------------------------- events
 
 
-@compiled
+@inlined
 def apply(user, world, books, tally, code):  # type: ignore[no-untyped-def]
     """Let the event happen to which `next_event` has brought the user."""
     law = world.law[0]
@@ -335,6 +339,8 @@ def apply(user, world, books, tally, code):  # type: ignore[no-untyped-def]
         opt_out(user, world, books, tally, slot)
     elif kind == CHURN:
         leave(user, world, books, tally)
+    elif kind == CENSUS:
+        take_census(user, world, books, tally)
     elif kind == DRIFT:
         drift(user, law, world.interest)
         journal(user, books, DRIFT, NO_REASON, -1, 0, -1, 0)
@@ -345,7 +351,7 @@ def apply(user, world, books, tally, code):  # type: ignore[no-untyped-def]
         user.next_scheduled_hours = earliest_scheduled(user, law)
 
 
-@compiled
+@inlined
 def dispatch(user, world, books, tally, history, hour, campaign_index, channel, queue_hours):  # type: ignore[no-untyped-def]
     """Send one message at the start of an hour: it is paid now, and reaches the device now, later or never.
 
@@ -393,14 +399,14 @@ def dispatch(user, world, books, tally, history, hour, campaign_index, channel, 
     user.next_scheduled_hours = earliest_scheduled(user, law)
 
 
-@compiled
+@inlined
 def refuse(user, world, books, tally, hour, campaign, channel):  # type: ignore[no-untyped-def]
     """Book a wish that a shared budget could not pay."""
     count(user, world, books, tally, REFUSALS, 1, campaign, channel)
     journal(user, books, REFUSED, NO_BUDGET, campaign, channel, hour, 0)
 
 
-@compiled
+@inlined
 def arrive(user, world, books, tally, slot):  # type: ignore[no-untyped-def]
     """A message reaches the device: its appeal is fixed from the state before it, then it tires and irritates."""
     law = world.law[0]
@@ -423,7 +429,7 @@ def arrive(user, world, books, tally, slot):  # type: ignore[no-untyped-def]
     journal(user, books, DELIVERY, NO_REASON, campaign_index, channel, user.mail_hour[slot], 0)
 
 
-@compiled
+@inlined
 def notice(user, world, books, tally, slot):  # type: ignore[no-untyped-def]
     """A waiting message is noticed: it reminds of the app, and may be opened, clicked, and lead into a session."""
     law = world.law[0]
@@ -462,7 +468,7 @@ def lose(user, world, books, tally, slot, reason):  # type: ignore[no-untyped-de
     journal(user, books, EXPIRY, reason, campaign, channel, hour, 0)
 
 
-@compiled
+@inlined
 def have_session(user, world, books, tally, campaign, channel, hour):  # type: ignore[no-untyped-def]
     """A session, unasked (campaign -1) or driven by a message: its value, an order perhaps, and what it leaves.
 
@@ -518,7 +524,7 @@ def have_session(user, world, books, tally, campaign, channel, hour):  # type: i
     user.seen_opted_in = user.opted_in
 
 
-@compiled
+@inlined
 def order(user, world, books, tally, campaign, channel, hour, category, margin, discount, offset, index):  # type: ignore[no-untyped-def]
     """An order: money is booked at once, paid later; the need is used up, and its category stays on the mind."""
     law = world.law[0]
@@ -549,7 +555,7 @@ def order(user, world, books, tally, campaign, channel, hour, category, margin, 
     user.payment_hours[place] = user.now_hours + delay
 
 
-@compiled
+@inlined
 def pay(user, world, books, tally, place):  # type: ignore[no-untyped-def]
     """An order is paid: an outcome with its time; its money was booked with the order."""
     user.payment_hours[place] = NEVER
@@ -557,7 +563,7 @@ def pay(user, world, books, tally, place):  # type: ignore[no-untyped-def]
     journal(user, books, PAYMENT, NO_REASON, -1, 0, -1, 0)
 
 
-@compiled
+@inlined
 def opt_out(user, world, books, tally, channel):  # type: ignore[no-untyped-def]
     """A channel is given up. Nothing on it is delivered from now on; for push the sender learns at the next session."""
     law = world.law[0]
@@ -583,7 +589,7 @@ def opt_out(user, world, books, tally, channel):  # type: ignore[no-untyped-def]
     journal(user, books, OPT_OUT, reason, -1, channel, -1, -cost)
 
 
-@compiled
+@inlined
 def leave(user, world, books, tally):  # type: ignore[no-untyped-def]
     """The user leaves for good. The sender can know only some days later; open orders are paid now."""
     law = world.law[0]
@@ -603,19 +609,20 @@ def leave(user, world, books, tally):  # type: ignore[no-untyped-def]
     journal(user, books, CHURN, IRRITATION if driven > base else BASE, -1, 0, -1, 0)
 
 
-@compiled
-def take_census(user, world, books, tally, law):  # type: ignore[no-untyped-def]
+@inlined
+def take_census(user, world, books, tally):  # type: ignore[no-untyped-def]
     """The nightly snapshot: who is there, who can be reached, how tired they are, and each user's lifecycle stage."""
+    law = world.law[0]
     count(user, world, books, tally, PRESENT_DAYS, 1, -1, 0)
     if user.opted_in & 1:
         count(user, world, books, tally, REACHABLE_DAYS, 1, -1, 0)
     count(user, world, books, tally, FATIGUE_MICRO, int(round(fatigue_now(user, law) * 1e6)), -1, 0)
     idle_days = (user.now_hours - user.last_session_hours) / 24.0
     if user.now_hours - user.installed_hours < 7 * 24.0:
-        user.stage = int(Stage.NEW)
+        user.stage = NEW
     elif idle_days < 7.0:
-        user.stage = int(Stage.ACTIVE)
+        user.stage = ACTIVE
     elif idle_days < 30.0:
-        user.stage = int(Stage.LAPSING)
+        user.stage = LAPSING
     else:
-        user.stage = int(Stage.DORMANT)
+        user.stage = DORMANT

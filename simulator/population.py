@@ -234,6 +234,7 @@ def make_user(user, user_id, world, people, tables):  # type: ignore[no-untyped-
         user.now_hours = install
         user.hour_begun = int(install)
     user.levels_hours = user.now_hours
+    user.census_day = -1
 
     user.opted_in = 0
     if luck.uniform(key, luck.TRAIT_PUSH_OPT_IN, zero) < people.opt_in[user.os]:

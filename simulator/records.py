@@ -116,7 +116,7 @@ USER = np.dtype(
         ("mail_campaign", "i2", (N_MAIL,)),
         ("mail_channel", "u1", (N_MAIL,)),
         ("mail_state", "u1", (N_MAIL,)),
-        ("spare", "u4"),  # fills the sixth cache line
+        ("census_day", "i4"),
     ]
 )
 

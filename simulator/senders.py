@@ -122,10 +122,15 @@ def _base(name: str) -> Sender | None:
 
 
 @compiled
-def is_due(user, history, rule, local, hour):  # type: ignore[no-untyped-def]
-    """Return whether a sender's schedule asks for a send in this hour."""
-    if rule.kind == NEVER_SEND:
+def is_due(user, history, rule, local):  # type: ignore[no-untyped-def]
+    """Return whether a sender's schedule asks for a send in this hour, and it may see a channel open.
+
+    Args:
+        local: local hours, as in the world's table.
+    """
+    if rule.kind == NEVER_SEND or user.seen_opted_in & rule.channels == 0:
         return False
+    hour = user.hour_begun
     hour_of_day = local % 24
     if rule.kind == HOURS:
         if not (rule.hours >> hour_of_day) & 1 or not (rule.weekdays >> (local // 24) % 7) & 1:
@@ -148,10 +153,7 @@ def is_due(user, history, rule, local, hour):  # type: ignore[no-untyped-def]
 
 @compiled
 def choose(user, history, world, rule, hour):  # type: ignore[no-untyped-def]
-    """Return what a sender wishes for a user at the start of an hour: campaign * 4 + channel, or -1: silence."""
-    local = world.local_hours[user.zone, hour]
-    if user.seen_opted_in & rule.channels == 0 or not is_due(user, history, rule, local, hour):
-        return -1
+    """Return which campaign a sender that is due wishes to send: campaign * 4 + channel, or -1: none is eligible."""
     law = world.law[0]
     best = -1
     best_score = -1e300

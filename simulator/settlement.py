@@ -48,7 +48,9 @@ class Shared:
         Returns:
             Hours in the gateway's queue, or REFUSED_HOURS; shape (n,).
         """
-        order = np.argsort(_settle_keys(keys, wishes, hour), kind="stable")
+        rank = np.empty(len(wishes), np.uint64)
+        _settle_keys(keys, wishes, hour, rank)
+        order = np.argsort(rank, kind="stable")
         verdict = np.empty(len(wishes))
         _settle(
             order,
@@ -75,11 +77,9 @@ class Shared:
 
 
 @compiled
-def _settle_keys(keys, wishes, hour):  # type: ignore[no-untyped-def]
-    order = np.empty(keys.shape[0], np.uint64)
+def _settle_keys(keys, wishes, hour, rank):  # type: ignore[no-untyped-def]
     for i in range(keys.shape[0]):
-        order[i] = luck.hashed(keys[i], luck.SEND_SETTLE, luck.send_index(hour, wishes[i] // 4, wishes[i] % 4))
-    return order
+        rank[i] = luck.hashed(keys[i], luck.SEND_SETTLE, luck.send_index(hour, wishes[i] // 4, wishes[i] % 4))
 
 
 @compiled

@@ -9,6 +9,10 @@ from simulator.compiled import compiled
 from simulator.records import EMAIL, PUSH, Reason, Status
 
 PRESENT = int(Status.PRESENT)
+NOT_OPTED_IN = int(Reason.NOT_OPTED_IN)
+USER_LEFT = int(Reason.USER_LEFT)
+STALE_TOKEN = int(Reason.STALE_TOKEN)
+REJECTED = int(Reason.REJECTED)
 
 
 @compiled
@@ -25,14 +29,14 @@ def is_token_stale(user, law):  # type: ignore[no-untyped-def]
 def failure_reason(user, law, channel, index):  # type: ignore[no-untyped-def]
     """Return why a dispatched message will never reach the device, or 0: it will."""
     if user.status != PRESENT:
-        return int(Reason.USER_LEFT)
+        return USER_LEFT
     if not (user.opted_in >> channel) & 1:
-        return int(Reason.NOT_OPTED_IN)
+        return NOT_OPTED_IN
     if channel == PUSH and is_token_stale(user, law):
-        return int(Reason.STALE_TOKEN)
+        return STALE_TOKEN
     accept = law.accept_prob[2] if channel == EMAIL else law.accept_prob[user.os]
     if luck.uniform(user.key, luck.SEND_ACCEPTED, index) >= accept:
-        return int(Reason.REJECTED)
+        return REJECTED
     return 0
 
 

@@ -29,6 +29,18 @@ def decay(level: float, kept: float) -> float:
 
 
 @compiled
+def kept_after(span: float, tau: float) -> float:
+    """Return exp(-span/tau), what is kept of a level after a span; both in hours.
+
+    Most spans within an hour are tiny beside tau: there six terms of the series are exact to 1e-12, and cheaper.
+    """
+    x = span / tau
+    if x < 0.03:
+        return 1.0 - x * (1.0 - x * (0.5 - x * (1.0 / 6.0 - x * (1.0 / 24.0 - x * (1.0 / 120.0)))))
+    return math.exp(-x)
+
+
+@compiled
 def held_rate(user, law, organic, season):  # type: ignore[no-untyped-def]
     """Return the session rate per hour apart from satiation and salience, held within an hour.
 
