@@ -163,7 +163,8 @@ def begin_hour(user, history, world, rule, hour, local):  # type: ignore[no-unty
         user.census_day = hour // 24
         return CENSUS
     user.hour_begun = hour
-    if hour % world.law[0].epoch_hours == 0 and is_due(user, history, rule, local):
+    epoch = world.law[0].epoch_hours
+    if (epoch == 1 or hour % epoch == 0) and is_due(user, history, rule, local):
         wish = choose(user, history, world, rule, hour)
         if wish >= 0:
             return DECISION + SLOT * wish

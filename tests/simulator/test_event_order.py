@@ -16,7 +16,7 @@ from simulator.records import Event
 from simulator.senders import Sender
 
 ORDER = ["CENSUS", "DECISION", "REFUSED", "SEND", "FAILURE", "DELIVERY", "EXPIRY", "NOTICE", "SESSION", "CONVERSION"]
-ORDER += ["PAYMENT", "OPT_OUT", "OPT_IN", "CHURN", "DRIFT", "CONTEXT"]
+ORDER += ["PAYMENT", "OPT_OUT", "OPT_IN", "CHURN", "DRIFT"]
 COMPETING = [Event.DELIVERY, Event.EXPIRY, Event.NOTICE, Event.SESSION, Event.PAYMENT, Event.OPT_OUT, Event.CHURN]
 
 
@@ -48,7 +48,7 @@ def crowded(engine):
     user["opted_in"] = user["seen_opted_in"] = 3
     user["zone"] = 0
     user["churn_rate"] = 0.0
-    user["next_drift_hours"] = user["context_switch_hours"] = 30.0
+    user["next_drift_hours"] = 30.0
     user["payment_hours"][0] = 30.0
     # Slot 0 lapses at hour 30 (24 h after 6); slot 1 arrives at hour 30. The later kind stands in the earlier slot.
     user["mail_state"][:2] = WAITING, IN_TRANSIT
@@ -74,7 +74,7 @@ def test_both_engines_work_off_a_crowded_instant_in_the_tables_order():
     events.run(rule)
     at_30 = [row["event"] for row in told if row["time_hours"] == 30.0 and row["user"] is not None]
     assert at_30[:1] == ["send"]
-    assert set(at_30) - {"failure", "delivery"} == {"send", "expiry", "payment", "drift", "context"}
+    assert set(at_30) - {"failure", "delivery"} == {"send", "expiry", "payment", "drift"}
     after_dispatch = at_30[at_30.index("delivery") :]
     kinds = [Event[name.upper()] for name in after_dispatch]
     tail = kinds[kinds.index(Event.EXPIRY) - 1 :]
