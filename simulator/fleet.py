@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from simulator.compiled import compiled, compiled_parallel, each, inlined, threads
+from simulator.compiled import compiled, compiled_parallel, each, inlined, on_threads
 from simulator.life import (
     CENSUS,
     KNOWN_LEFT,
@@ -50,7 +50,8 @@ class Fleet(PopulationRun):
     def wishes(self, rule: Records) -> npt.NDArray[np.int32]:
         """Begin the present hour for all users and return what the sender wishes for each, NO_WISH for silence."""
         wishes = np.empty(len(self.users), np.int32)
-        _wish_blocks(self.users, self.history, self.tally, self.world, rule, *self._split(), self.hour, wishes)
+        with on_threads(len(self.books.by_day)):
+            _wish_blocks(self.users, self.history, self.tally, self.world, rule, *self._split(), self.hour, wishes)
         return wishes
 
     def step(
@@ -70,21 +71,22 @@ class Fleet(PopulationRun):
             is_last: the run stops here: the next hour is not begun, and nobody is asked for a wish.
         """
         after = np.empty(len(self.users), np.int32)
-        _step_blocks(
-            self.users,
-            self.history,
-            self.tally,
-            self.world,
-            rule,
-            *self._split(),
-            self.hour,
-            self.hour + n_hours,
-            not is_last,
-            wishes,
-            queue_hours,
-            SILENT,
-            after,
-        )
+        with on_threads(len(self.books.by_day)):
+            _step_blocks(
+                self.users,
+                self.history,
+                self.tally,
+                self.world,
+                rule,
+                *self._split(),
+                self.hour,
+                self.hour + n_hours,
+                not is_last,
+                wishes,
+                queue_hours,
+                SILENT,
+                after,
+            )
         self.hour += n_hours
         return after
 
@@ -94,7 +96,8 @@ class Fleet(PopulationRun):
         return (*self.books, bounds)
 
     def _run_fused(self, rule: Records, until_hour: int) -> None:
-        _run_blocks(self.users, self.history, self.tally, self.world, rule, *self._split(), float(until_hour))
+        with on_threads(len(self.books.by_day)):
+            _run_blocks(self.users, self.history, self.tally, self.world, rule, *self._split(), float(until_hour))
         self.hour = until_hour
 
 

@@ -19,6 +19,9 @@ from simulator.records import EVENT, HOURS_A_WEEK, N_METRICS, Books, World
 from simulator.settlement import Shared
 
 
+USERS_WORTH_A_THREAD = 4096
+
+
 class PopulationRun:
     """Some or all users of a scenario, and all that has happened to them.
 
@@ -109,7 +112,8 @@ class PopulationRun:
         return until
 
     def _n_workers(self) -> int:
-        return threads()
+        """Return among how many threads the users are split: waking a second one pays above some thousands."""
+        return threads() if len(self.users) >= USERS_WORTH_A_THREAD else 1
 
 
 def blank_books(scenario: Scenario, n_workers: int, journal_rows: int = 0) -> Books:

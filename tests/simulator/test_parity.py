@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from experiments.config import load_scenario, preset_names
+from simulator import population_run
 from simulator.compiled import threads, use_threads
 from simulator.config import Gateway, Outage, Scenario
 from simulator.events import EventEngine
@@ -91,10 +92,12 @@ def test_engines_agree_through_the_gateways_queue_and_outage():
     assert metrics(free)[Metric.DELIVERIES] > metrics(fleet)[Metric.DELIVERIES], "a queue loses what it holds too long"
 
 
-def test_number_of_threads_changes_nothing():
+@pytest.mark.parametrize("policy", ["weekly-28+triggered", "never"])
+def test_number_of_threads_changes_nothing(monkeypatch, policy):
     if threads() < 2:
         pytest.skip("this machine has one core")
-    world, rule = scenario("games"), sender("weekly-28+triggered")
+    monkeypatch.setattr(population_run, "USERS_WORTH_A_THREAD", 1)
+    world, rule = scenario("games"), sender(policy)
     many = threads()
     two = run(Fleet, world, rule)
     try:
@@ -102,6 +105,7 @@ def test_number_of_threads_changes_nothing():
         one = run(Fleet, world, rule)
     finally:
         use_threads(many)
+    assert (len(one.books.by_day), len(two.books.by_day)) == (1, many)
     assert_equal(one, two)
 
 
