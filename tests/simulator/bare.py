@@ -125,7 +125,9 @@ def constant_use(scenario: Scenario, per_day: float | Floats, journal_rows: int 
     return fleet
 
 
-def send(fleet: Fleet, campaign: int = 0, channel: int = 0, queue_hours: float | Floats = 0.0, n_hours: int = 0) -> None:
+def send(
+    fleet: Fleet, campaign: int = 0, channel: int = 0, queue_hours: float | Floats = 0.0, n_hours: int = 0
+) -> None:
     """Send one campaign to every user now, and live through some hours (0: only the dispatch happens)."""
     fleet.wishes(SILENCE)
     wishes = np.full(len(fleet.users), campaign * 4 + channel, np.int32)
