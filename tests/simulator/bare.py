@@ -148,14 +148,13 @@ def never_leaves(fleet: Fleet) -> None:
 def agrees(measured: float, expected: float, standard_error: float, catches: float) -> None:
     """Assert that a mean agrees with theory at the false-alarm rate, and that the test has its stated power.
 
-    Args:
-        catches: the relative error of the law that would be found in 99 of 100 draws of luck.
+    `catches` is the relative error of the law that would be found in 99 of 100 draws of luck.
     """
     assert (Z + Z_POWER) * standard_error <= catches * abs(expected), (
         f"too weak: standard error {standard_error:.3g} of {expected:.4g} cannot catch {catches:.1%}"
     )
     assert abs(measured - expected) <= Z * standard_error, (
-        f"measured {measured:.6g}, expected {expected:.6g}, {(measured - expected) / standard_error:+.1f} standard errors"
+        f"measured {measured:.6g}, expected {expected:.6g}: {(measured - expected) / standard_error:+.1f} SE"
     )
 
 
@@ -186,9 +185,8 @@ def ks_distance(times: npt.ArrayLike, of: int, cdf: Any, until: float) -> float:
 def follows(times: npt.ArrayLike, cdf: Any, catches: float, of: int | None = None, until: float = np.inf) -> None:
     """Assert that times follow a distribution (Kolmogorov-Smirnov, false alarm 1e-6, also when cut at `until`).
 
-    Args:
-        catches: the distance from the distribution that would be found in 99 of 100 draws of luck.
-        of: number of users, when some times lie beyond `until`; None: all were given.
+    `catches` is the distance from the distribution that would be found in 99 of 100 draws of luck; `of` is the number
+    of users, when some times lie beyond `until`.
     """
     n = len(np.asarray(times)) if of is None else of
     bound = float(stats.kstwo.isf(FALSE_ALARM, n))

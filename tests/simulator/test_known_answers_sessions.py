@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 
 import numpy as np
 import pytest
@@ -53,7 +54,7 @@ class Renewal:
         edges = np.concatenate([[0.0], np.geomspace(0.1, self.longest, 60)])
         return sum(
             integrate.quad(lambda s: weight(s) * np.exp(-self.used(s)), a, b, epsabs=0, epsrel=1e-10)[0]
-            for a, b in zip(edges[:-1], edges[1:], strict=True)
+            for a, b in itertools.pairwise(edges)
         )
 
     def equilibrium_ages(self, units: Floats) -> Floats:
