@@ -15,7 +15,7 @@ from scipy import stats
 
 from simulator.config import Scenario
 from simulator.fleet import Fleet
-from simulator.records import NEVER
+from simulator.records import NEVER, Records
 from simulator.senders import Sender
 from simulator.settlement import NO_WISH
 
@@ -138,6 +138,13 @@ def wait(fleet: Fleet, n_hours: int) -> None:
     """Live through some hours in silence."""
     fleet.wishes(SILENCE)
     fleet.step(np.full(len(fleet.users), NO_WISH, np.int32), np.zeros(len(fleet.users)), SILENCE, n_hours)
+
+
+def events(fleet: Fleet, *kinds: int) -> Records:
+    """Return the journal's events of some kinds, EVENT of shape (n,); of one user they are in order of time."""
+    assert (fleet.books.journal_used < fleet.books.journal.shape[1]).all(), "the journal is full: give it more rows"
+    journal = fleet.totals().journal
+    return journal[np.isin(journal["kind"], kinds)]
 
 
 def never_leaves(fleet: Fleet) -> None:

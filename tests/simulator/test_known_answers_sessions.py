@@ -14,7 +14,7 @@ from simulator.behaviour.sessions import habit_jump, satiate
 from simulator.fleet import Fleet
 from simulator.records import NEVER, Event, Metric
 from simulator.senders import Sender
-from tests.simulator.bare import Floats, agrees, bare, constant_use, follows, mean_agrees, never_leaves, wait
+from tests.simulator.bare import Floats, agrees, bare, constant_use, events, follows, mean_agrees, never_leaves, wait
 
 ORGANIC = int(Metric.SESSIONS_ORGANIC)
 FORGETFUL = {"satiation": 0.85, "satiation_hours": 5.0, "floor": 0.35, "salience_days": 10.0}
@@ -112,9 +112,8 @@ def test_k5_each_gap_uses_up_its_threshold_exactly(per_day, sessions, days):
     fleet = app(users, days, per_day, sessions, journal_rows=users * int(2 * per_day * days + 20))
     thresholds = fleet.users["clock_session"].copy()
     fleet.run(Sender())
-    journal = fleet.totals().journal
-    seen = journal[journal["kind"] == Event.SESSION]
-    who, first = np.unique(seen["user_id"], return_index=True)  # rows of one user are in order of time
+    seen = events(fleet, Event.SESSION)
+    who, first = np.unique(seen["user_id"], return_index=True)
     assert len(who) > 0.9 * users
     np.testing.assert_allclose(theory.used(seen["time_hours"][first]), thresholds[who], rtol=3e-6, atol=1e-7)
     follows(thresholds, lambda x: -np.expm1(-x), catches=0.06)
@@ -127,10 +126,9 @@ def test_k6_without_satiation_and_forgetting_hourly_counts_are_poisson():
     fleet.users["session_rate"] = per_day / 24
     never_leaves(fleet)
     fleet.run(Sender())
-    journal = fleet.totals().journal
-    assert len(journal) < users * days * 16
+    seen = events(fleet, Event.SESSION)
     counts = np.zeros((users, days * 24))
-    np.add.at(counts, (journal["user_id"], journal["time_hours"].astype(int)), journal["kind"] == Event.SESSION)
+    np.add.at(counts, (seen["user_id"], seen["time_hours"].astype(int)), 1)
     local = fleet.world.local_hours[0, : days * 24] % 168
     expected = per_day / 24 * fleet.world.organic[fleet.users["table_row"][0], local].astype(float)
     assert expected.max() > 2 * expected.mean()  # the day has peaks
@@ -233,15 +231,15 @@ def test_k23_sessions_follow_the_season_and_its_holidays_exactly():
     never_leaves(fleet)
     thresholds = fleet.users["clock_session"].copy()
     fleet.run(Sender())
-    journal = fleet.totals().journal
-    who, first = np.unique(journal["user_id"], return_index=True)
+    seen = events(fleet, Event.SESSION)
+    who, first = np.unique(seen["user_id"], return_index=True)
     assert len(who) > 0.9 * users
 
     day_of_year = 5 + np.arange(days)  # from 5 January
     season = 1 + 0.3 * np.cos(2 * np.pi * (day_of_year - 20) / 365)
     season[15:19] += 1.0  # 20 to 23 January
     season[36:42] -= 0.4  # 10 to 15 February
-    used = per_day * np.interp(journal["time_hours"][first] / 24, np.arange(days + 1), np.append(0, season.cumsum()))
+    used = per_day * np.interp(seen["time_hours"][first] / 24, np.arange(days + 1), np.append(0, season.cumsum()))
     np.testing.assert_allclose(used, thresholds[who], rtol=3e-6, atol=1e-7)
 
 

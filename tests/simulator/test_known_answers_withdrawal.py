@@ -19,6 +19,7 @@ from tests.simulator.bare import (
     agrees,
     bare,
     constant_use,
+    events,
     follows,
     mean_agrees,
     send,
@@ -151,8 +152,7 @@ def test_k11_one_send_is_followed_by_opt_outs_of_a_closed_form(channel, prob):
     fleet = Fleet(scenario, journal_rows=users * 4)
     thresholds = fleet.users["clock_email" if channel == EMAIL else "clock_push"].copy()
     send(fleet, channel=channel, n_hours=144)
-    journal = fleet.totals().journal
-    left = journal[journal["kind"] == Event.OPT_OUT]
+    left = events(fleet, Event.OPT_OUT)
     assert set(left["channel"]) == {channel}
     everybody = -math.expm1(-prob)
     if prob == 0.05:
