@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import math
 import zoneinfo
 
 import numpy as np
@@ -22,7 +23,7 @@ from simulator.calendar import (
 )
 from simulator.config import Calendar, Holiday, Segment, TimeZone
 from simulator.law import law_record
-from simulator.records import HOURS_A_WEEK, N_BINS
+from simulator.records import HOURS_A_WEEK, N_BINS, Ints
 from tests.simulator.bare import Floats, bare
 
 YEARS = (1999, 2007, 2011, 2015, 2019, 2023, 2024, 2026, 2031)
@@ -36,9 +37,10 @@ ZONES = {
 }
 
 
-def zone_hours(calendar: Calendar, zone: TimeZone) -> np.ndarray:
+def zone_hours(calendar: Calendar, zone: TimeZone) -> Ints:
     population = bare(1, 1).population.model_copy(update={"time_zones": (zone,)})
-    return local_hours(calendar, population)[0]
+    hours: Ints = local_hours(calendar, population)[0].astype(np.int64)
+    return hours
 
 
 @pytest.mark.parametrize("name", ZONES)
@@ -100,7 +102,7 @@ def test_organic_use_has_mean_one_on_weekdays_and_the_factor_at_weekends(preset)
 
 
 def integrated(curve, hour: int) -> float:
-    return integrate.quad(curve, hour, hour + 1, points=[hour + 0.5], epsrel=1e-9)[0]
+    return float(integrate.quad(curve, hour, hour + 1, points=[hour + 0.5], epsrel=1e-9)[0])
 
 
 def test_the_office_day_is_three_bumps_by_quadrature():
@@ -109,7 +111,7 @@ def test_the_office_day_is_three_bumps_by_quadrature():
 
     def use(h: float) -> float:
         peaks = zip(weights, (8.0, 12.5, 20.5), (8.0, 12.0, 5.0), strict=True)
-        return 0.03 + sum(w * np.exp(k * (np.cos(2 * np.pi * (h - p) / 24) - 1)) for w, p, k in peaks)
+        return 0.03 + math.fsum(w * np.exp(k * (np.cos(2 * np.pi * (h - p) / 24) - 1)) for w, p, k in peaks)
 
     exact = np.array([integrated(use, hour) for hour in range(24)])
     np.testing.assert_allclose(day_curve(segment, weights, 0.0), exact / exact.mean(), rtol=2e-4)

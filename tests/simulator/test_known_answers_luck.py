@@ -17,10 +17,10 @@ from tests.simulator.bare import SILENCE, bare, events, send, wait
 DAYS = 21
 
 
-def ecommerce(users: int = 400, **overrides: object) -> Scenario:
+def ecommerce(overrides: dict[str, object] | None = None) -> Scenario:
     """Return the preset, with nothing switched off: new users, all triggers, e-mail, budgets."""
-    settings = {"population.n_users": users, "population.mature_share": 0.5, "calendar.horizon_days": DAYS}
-    return load_scenario("ecommerce", settings | overrides)
+    settings = {"population.n_users": 400, "population.mature_share": 0.5, "calendar.horizon_days": DAYS}
+    return load_scenario("ecommerce", settings | (overrides or {}))
 
 
 def without_budgets(scenario: Scenario) -> Scenario:
@@ -30,7 +30,7 @@ def without_budgets(scenario: Scenario) -> Scenario:
 
 def same(one: Records, other: Records) -> None:
     """Assert that records are equal to the last bit; name the fields that are not."""
-    differing = [name for name in one.dtype.names if one[name].tobytes() != other[name].tobytes()]
+    differing = [name for name in one.dtype.fields or () if one[name].tobytes() != other[name].tobytes()]
     assert not differing
 
 
@@ -121,7 +121,7 @@ def test_k21_the_same_policy_meets_the_same_luck_in_any_split(rule):
 
 def test_k22_the_parts_of_the_reward_add_up_exactly_in_every_book():
     """Integers: no tolerance. The journal, each user's tally and each book hold the same money and the same counts."""
-    scenario = ecommerce(**{"behaviour.withdrawal.email_prob": 0.4, "behaviour.withdrawal.complaint_prob": 0.5})
+    scenario = ecommerce({"behaviour.withdrawal.email_prob": 0.4, "behaviour.withdrawal.complaint_prob": 0.5})
     fleet = Fleet(scenario, journal_rows=200_000)
     fleet.run(sender("weekly-14+triggered+email"))
     books = fleet.totals()
@@ -136,10 +136,10 @@ def test_k22_the_parts_of_the_reward_add_up_exactly_in_every_book():
         for book in (books.by_day, books.by_hour, books.by_campaign):
             assert int(book[..., metric].sum()) == parts[k], metric.name
     assert sum(parts) == int(books.by_day[..., list(MONEY)].sum())
-    for metric in range(int(Metric.SESSION_VALUE)):
-        total = int(fleet.tally["counts"][:, metric].sum())
+    for place in range(int(Metric.SESSION_VALUE)):
+        total = int(fleet.tally["counts"][:, place].sum())
         for book in (books.by_day, books.by_hour, books.by_campaign):
-            assert int(book[..., metric].sum()) == total, Metric(metric).name
+            assert int(book[..., place].sum()) == total, Metric(place).name
 
 
 def test_k22_costs_are_negative_and_whole_multiples():

@@ -35,7 +35,8 @@ class Renewal:
         sated = self.tau_r * -np.expm1(-age / self.tau_r)
         mixed = self.both * -np.expm1(-age / self.both)
         steady = self.floor * (age - self.satiation * sated)
-        return self.rate * (steady + (1 - self.floor) * (forgetting - self.satiation * mixed))
+        used: Floats = self.rate * (steady + (1 - self.floor) * (forgetting - self.satiation * mixed))
+        return used
 
     @functools.cached_property
     def longest(self) -> float:
@@ -52,16 +53,18 @@ class Renewal:
 
     def _moment(self, weight) -> float:
         edges = np.concatenate([[0.0], np.geomspace(0.1, self.longest, 60)])
-        return sum(
+        parts = (
             integrate.quad(lambda s: weight(s) * np.exp(-self.used(s)), a, b, epsabs=0, epsrel=1e-10)[0]
             for a, b in itertools.pairwise(edges)
         )
+        return float(sum(parts))
 
     def equilibrium_ages(self, units: Floats) -> Floats:
         """Return the time since the last session, at a random time, for uniform numbers: density S(age)/mean."""
         grid = np.concatenate([[0.0], np.geomspace(1e-3, self.longest, 200_000)])
         area = integrate.cumulative_trapezoid(np.exp(-self.used(grid)), grid, initial=0)
-        return np.interp(units, area / area[-1], grid)
+        ages: Floats = np.interp(units, area / area[-1], grid)
+        return ages
 
 
 def renewal(per_day: float, sessions: dict[str, float]) -> Renewal:
