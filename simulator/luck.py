@@ -20,7 +20,7 @@ _M2 = np.uint64(0x94D049BB133111EB)
 _S30 = np.uint64(30)
 _S27 = np.uint64(27)
 _S31 = np.uint64(31)
-_S11 = np.uint64(11)
+_S12 = np.uint64(12)
 
 # Streams. A number is used once and never again for anything else: changing one changes every result.
 (
@@ -114,8 +114,11 @@ def hashed(key: np.uint64, stream: int, index: np.uint64) -> np.uint64:
 
 @compiled
 def uniform(key: np.uint64, stream: int, index: np.uint64) -> float:
-    """Return a number in (0, 1), both ends excluded, with 53 random bits."""
-    return (np.float64(hashed(key, stream, index) >> _S11) + 0.5) * 1.1102230246251565e-16
+    """Return a number in (0, 1), both ends excluded, with 52 random bits.
+
+    With 53, the half that keeps 0 out would round the largest number up to 1, whose normal score is infinite.
+    """
+    return (np.float64(hashed(key, stream, index) >> _S12) + 0.5) * 2.220446049250313e-16
 
 
 @compiled
