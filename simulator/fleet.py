@@ -7,13 +7,15 @@ Where they share a budget or a gateway, or a policy outside decides, all users g
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from simulator.compiled import compiled, compiled_parallel, each, inlined, on_threads
+from simulator.config import Scenario
+from simulator.law import build_world
 from simulator.life import (
     CENSUS,
     KNOWN_LEFT,
@@ -22,13 +24,14 @@ from simulator.life import (
     QUIET,
     SLOT,
     apply,
+    coast,
     dispatch,
-    next_event,
+    find_event,
     refuse,
 )
 from simulator.population_run import PopulationRun
 from simulator.records import HOURS_A_WEEK, Books, Event, Records
-from simulator.senders import Sender, choose, is_due
+from simulator.senders import Sender, choose, is_due, phase_of
 from simulator.settlement import NO_WISH, REFUSED_HOURS, Shared
 
 DECISION = int(Event.DECISION)
@@ -130,6 +133,38 @@ def run_together(
         fleet.shared.restore(shared.state())
 
 
+def run_in_chunks(
+    scenario: Scenario,
+    sender: Sender,
+    chunk: int = 65_536,
+    on_chunk: Callable[[int], None] | None = None,
+) -> Iterator[Fleet]:
+    """Run a population of any size, one chunk of users after another, and yield each chunk when it is through.
+
+    Memory stays that of one chunk. The users are the same as in one run; whoever needs the whole keeps the tallies
+    and adds up the books.
+
+    Args:
+        on_chunk: called with the number of users done.
+
+    Raises:
+        ValueError: the users share a budget or the gateway, so that no part of them can be run alone.
+    """
+    world = build_world(scenario)
+    total = scenario.population.n_users
+    for first in range(0, total, chunk):
+        fleet = Fleet(scenario, first, min(chunk, total - first), world=world)
+        if fleet.shared.is_needed_by(sender):
+            raise ValueError(
+                "these users share a budget or the gateway and can only be run together: use Fleet(scenario).run(...), "
+                "or leave campaigns with a budget out of what the policy serves"
+            )
+        fleet.run(sender)
+        if on_chunk:
+            on_chunk(first + len(fleet.users))
+        yield fleet
+
+
 def settle_wishes(
     fleets: Sequence[Fleet], wishes: Sequence[npt.NDArray[np.int32]], shared: Shared, hour: int
 ) -> list[npt.NDArray[np.float64]]:
@@ -166,8 +201,7 @@ def begin_hour(user, history, world, rule, hour, local):  # type: ignore[no-unty
         user.census_day = hour // 24
         return CENSUS
     user.hour_begun = hour
-    epoch = world.law[0].epoch_hours
-    if (epoch == 1 or hour % epoch == 0) and is_due(user, history, rule, local):
+    if hour % world.law[0].epoch_hours == 0 and is_due(user, history, rule, local, hour, phase_of(user, rule)):
         wish = choose(user, history, world, rule, hour)
         if wish >= 0:
             return DECISION + SLOT * wish
@@ -195,10 +229,14 @@ def advance(user, history, world, rule, until):  # type: ignore[no-untyped-def]
         if user.status != PRESENT:
             user.now_hours = hour + 1.0
             continue
+        if user.now_hours == hour and user.next_scheduled_hours >= hour + 1:
+            coast(user, history, world, rule, hour, until)
+            if user.now_hours > hour:
+                continue
         week_hour = local % HOURS_A_WEEK
         organic = world.organic[user.table_row, week_hour]
         attention = world.attention[user.table_row, week_hour]
-        code = next_event(user, law, hour, organic, world.days[local // 24, 0], attention)
+        code = find_event(user, law, hour, organic, world.days[local // 24, 0], attention)
         if code != QUIET:
             return code
     return QUIET

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 
 import numpy as np
@@ -26,6 +27,7 @@ def build_world(scenario: Scenario) -> World:
     )
 
 
+@functools.cache
 def log_gamma_quantiles(shape: float) -> np.ndarray:
     """Return log quantiles of Gamma(shape, 1) at normal scores -6.5 to 6.5, shape (n,); all 0 for shape infinity."""
     from scipy.special import gammaincinv, gammaln, log_ndtr, ndtr

@@ -1,6 +1,6 @@
 """A user's life, hour by hour: the one composition of the law that both engines run.
 
-Time is cut only at UTC hours and at the user's own events. `next_event` brings a user to the next of these;
+Time is cut only at UTC hours and at the user's own events. `coast` and `find_event` bring a user to the next of these;
 `apply` lets the event happen; `dispatch` sends one message. Every clock carries one exponential threshold; an interval
 uses up its integrated hazard, and the event falls where the threshold is gone (`luck`, DESIGN "Clocks, not dice").
 
@@ -14,20 +14,24 @@ import numpy as np
 from simulator import luck
 from simulator.behaviour.attention import (
     IN_TRANSIT,
+    MUCH,
     WAITING,
     arrival_hours,
+    earliest_notice,
     earliest_scheduled,
     empty_slot,
     expiry_hours,
     free_slot,
     notice_rate,
+    spend_attention,
+    spent_on,
 )
 from simulator.behaviour.churn import base_hazard, churn_irritation, churn_used, hours_to_churn
 from simulator.behaviour.delivery import delay_hours, failure_reason
 from simulator.behaviour.fatigue import fatigue_now, habituate, refresh, tire
 from simulator.behaviour.interest import draw_category, drift, is_in_context, relevance
 from simulator.behaviour.response import is_click, open_logit, open_prob, order_prob, payment_delay_hours
-from simulator.behaviour.sessions import decay, held_rate, kept_after, hours_to_session, satiate, session_value_eur, urge
+from simulator.behaviour.sessions import ONE, decay, held_rate, kept_after, hours_to_session, satiate, session_value_eur, urge
 from simulator.behaviour.withdrawal import (
     hours_to_opt_out,
     irritate,
@@ -52,6 +56,7 @@ from simulator.records import (
     Status,
     Trigger,
 )
+from simulator.senders import is_due, phase_of
 
 QUIET = int(Event.QUIET)
 CENSUS = int(Event.CENSUS)
@@ -133,58 +138,107 @@ SLOT = 64  # an event's code is kind + SLOT * slot
 
 
 @compiled
-def next_event(user, law, hour, organic, season, attention):  # type: ignore[no-untyped-def]
-    """Bring a user to its next own event, or to the end of the hour, whichever comes first.
+def coast(user, history, world, rule, hour, until):  # type: ignore[no-untyped-def]
+    """Live through whole quiet hours: from the start of `hour`, which has been begun, while nothing happens.
+
+    Stops at the start of the first hour in which something may happen, at a midnight (census), where the sender is
+    due, or at `until`. Everything stays in registers; levels are rounded to float32 each hour, so it does not matter
+    where a run is cut.
+    """
+    law = world.law[0]
+    last = min(int(until), int(min(user.next_scheduled_hours, 1e9)), (hour // 24 + 1) * 24)
+    habit, satiation, salience = user.habit, user.satiation, user.salience
+    dissatisfaction, honeymoon = user.dissatisfaction, user.honeymoon
+    push, email, in_app = user.irritation_push, user.irritation_email, user.irritation_in_app
+    clock_session, clock_churn = user.clock_session, user.clock_churn
+    clock_push, clock_email = user.clock_push, user.clock_email
+    push_spent, email_spent = user.push_spent, user.email_spent
+    push_limit, email_limit = MUCH, MUCH
+    if user.n_waiting > 0:
+        push_limit, email_limit = earliest_notice(user, False), earliest_notice(user, True)
+    phase = phase_of(user, rule)
+    kept = law.keep_irritation
+    begun = hour
+    local = world.local_hours[user.zone, hour]
+    while hour < last:
+        week_hour = local % HOURS_A_WEEK
+        rate = held_rate(
+            user.session_rate,
+            habit,
+            honeymoon,
+            dissatisfaction,
+            law.drag,
+            world.organic[user.table_row, week_hour],
+            world.days[local // 24, 0],
+        )
+        base = base_hazard(user.churn_rate, habit, dissatisfaction, law.drag, law.habit_shield)
+        bother = churn_irritation(push, email, in_app, law)
+        session_used = rate * urge(
+            satiation, salience, law.floor, ONE, law.area_satiation, law.area_salience, law.area_both
+        )
+        churn_hour = churn_used(base, law, bother, ONE, kept)
+        push_used = opt_out_used(law.opt_out_prob[PUSH], push, kept)
+        email_used = opt_out_used(law.opt_out_prob[EMAIL], email, kept)
+        if (
+            clock_session <= session_used
+            or clock_churn <= churn_hour
+            or clock_push <= push_used
+            or clock_email <= email_used
+        ):
+            break
+        if user.n_waiting > 0:
+            attention = world.attention[user.table_row, week_hour]
+            push_after = push_spent + user.push_attention * attention
+            email_after = email_spent + user.email_attention * attention
+            if push_after >= push_limit or email_after >= email_limit:
+                break
+            push_spent = push_after
+            email_spent = email_after
+        clock_session -= session_used
+        clock_churn -= churn_hour
+        clock_push -= push_used
+        clock_email -= email_used
+        habit = decay(habit, law.keep_habit)
+        satiation = decay(satiation, law.keep_satiation)
+        salience = decay(salience, law.keep_salience)
+        dissatisfaction = decay(dissatisfaction, law.keep_dissatisfaction)
+        honeymoon = decay(honeymoon, law.keep_honeymoon)
+        push = decay(push, kept)
+        email = decay(email, kept)
+        in_app = decay(in_app, kept)
+        hour += 1
+        local = world.local_hours[user.zone, hour]
+        if hour == last or (hour % law.epoch_hours == 0 and is_due(user, history, rule, local, hour, phase)):
+            break
+        begun = hour
+    user.hour_begun = begun
+    user.now_hours = hour
+    user.habit, user.satiation, user.salience = habit, satiation, salience
+    user.dissatisfaction, user.honeymoon = dissatisfaction, honeymoon
+    user.irritation_push, user.irritation_email, user.irritation_in_app = push, email, in_app
+    user.clock_session, user.clock_churn = clock_session, clock_churn
+    user.clock_push, user.clock_email = clock_push, clock_email
+    user.push_spent, user.email_spent = push_spent, email_spent
+
+
+@compiled
+def find_event(user, law, hour, organic, season, attention):  # type: ignore[no-untyped-def]
+    """Bring a user to its next own event within the hour, or to the hour's end, whichever comes first.
 
     Args:
         organic, attention: the tables' values for this user and hour; season: the day's index. (Scalars, because
-            passing the world's tables to a function that runs once an hour would cost more than the hour.)
+            handing on the world's tables costs more than what is done with them.)
 
     Returns:
         The event's code, kind + SLOT * slot, or QUIET at the end of the hour. The event has not happened yet.
     """
+    rate = held_rate(
+        user.session_rate, user.habit, user.honeymoon, user.dissatisfaction, law.drag, organic, season
+    )
+    base = base_hazard(user.churn_rate, user.habit, user.dissatisfaction, law.drag, law.habit_shield)
+    irritation = churn_irritation(user.irritation_push, user.irritation_email, user.irritation_in_app, law)
     start = user.now_hours
     end = hour + 1.0
-    rate = held_rate(user, law, organic, season)
-    base = base_hazard(user, law)
-    irritation = churn_irritation(user, law)
-
-    if start == hour and user.next_scheduled_hours >= end:
-        session_used = rate * urge(user, law, 1.0, law.area_satiation, law.area_salience, law.area_both)
-        kept = law.keep_irritation
-        churn_hour = churn_used(base, law, irritation, 1.0, kept)
-        push_used = opt_out_used(law.opt_out_prob[PUSH], user.irritation_push, kept)
-        email_used = opt_out_used(law.opt_out_prob[EMAIL], user.irritation_email, kept)
-        if (
-            user.clock_session > session_used
-            and user.clock_churn > churn_hour
-            and user.clock_push > push_used
-            and user.clock_email > email_used
-            and (user.n_waiting == 0 or is_mail_quiet(user, attention))
-        ):
-            user.clock_session -= session_used
-            user.clock_churn -= churn_hour
-            user.clock_push -= push_used
-            user.clock_email -= email_used
-            if user.n_waiting > 0:
-                spend_attention(user, attention, 1.0)
-            user.habit = decay(user.habit, law.keep_habit)
-            user.satiation = decay(user.satiation, law.keep_satiation)
-            user.salience = decay(user.salience, law.keep_salience)
-            user.dissatisfaction = decay(user.dissatisfaction, law.keep_dissatisfaction)
-            user.honeymoon = decay(user.honeymoon, law.keep_honeymoon)
-            user.irritation_push = decay(user.irritation_push, kept)
-            user.irritation_email = decay(user.irritation_email, kept)
-            user.irritation_in_app = decay(user.irritation_in_app, kept)
-            user.now_hours = end
-            return QUIET
-    return find_event(user, law, end, rate, base, irritation, attention)
-
-
-@compiled
-def find_event(user, law, end, rate, base, irritation, attention):  # type: ignore[no-untyped-def]
-    """Find the earliest event before `end`, ties in the order of `Event`, and bring the user there."""
-    start = user.now_hours
     span = end - start
     when = end
     code = QUIET
@@ -198,9 +252,11 @@ def find_event(user, law, end, rate, base, irritation, attention):  # type: igno
     if user.n_waiting > 0:
         for slot in range(N_MAIL):
             if user.mail_state[slot] == WAITING:
-                hazard = notice_rate(user, user.mail_channel[slot], attention)
-                if hazard * span >= user.mail_clock[slot]:
-                    time = start + user.mail_clock[slot] / hazard
+                channel = user.mail_channel[slot]
+                hazard = notice_rate(user, channel, attention)
+                left = user.mail_clock[slot] - spent_on(user, channel)
+                if hazard * span >= left:
+                    time = start + max(left, 0.0) / hazard if hazard > 0.0 else start
                     if is_sooner(time, NOTICE, when, code):
                         when, code = time, NOTICE + SLOT * slot
 
@@ -208,14 +264,7 @@ def find_event(user, law, end, rate, base, irritation, attention):  # type: igno
     left_satiation = kept_after(span, law.satiation_hours)
     left_salience = kept_after(span, law.salience_hours)
     kept = kept_after(span, law.irritation_hours)
-    session_used = rate * urge(
-        user,
-        law,
-        span,
-        law.satiation_hours * (1.0 - left_satiation),
-        law.salience_hours * (1.0 - left_salience),
-        law.both_hours * (1.0 - left_satiation * left_salience),
-    )
+    session_used = rate * urge_over(user, law, span, left_satiation, left_salience)
     if session_used >= user.clock_session:
         time = start + hours_to_session(user, law, rate, user.clock_session, span)
         if is_sooner(time, SESSION, when, code):
@@ -245,6 +294,20 @@ def find_event(user, law, end, rate, base, irritation, attention):  # type: igno
         spend(user, law, span, rate, base, irritation, attention, left_satiation, left_salience, kept)
     user.now_hours = when
     return code
+
+
+@compiled
+def urge_over(user, law, span, left_satiation, left_salience):  # type: ignore[no-untyped-def]
+    """Return `urge` over a span of hours from the user's state, given exp(-span/tau) of satiation and salience."""
+    return urge(
+        user.satiation,
+        user.salience,
+        law.floor,
+        span,
+        law.satiation_hours * (1.0 - left_satiation),
+        law.salience_hours * (1.0 - left_salience),
+        law.both_hours * (1.0 - left_satiation * left_salience),
+    )
 
 
 @compiled
@@ -281,14 +344,7 @@ def spend(user, law, span, rate, base, irritation, attention, left_satiation, le
     Args:
         left_satiation, left_salience, kept: exp(-span/tau) of satiation, salience and irritation.
     """
-    user.clock_session -= rate * urge(
-        user,
-        law,
-        span,
-        law.satiation_hours * (1.0 - left_satiation),
-        law.salience_hours * (1.0 - left_salience),
-        law.both_hours * (1.0 - left_satiation * left_salience),
-    )
+    user.clock_session -= rate * urge_over(user, law, span, left_satiation, left_salience)
     user.clock_churn -= churn_used(base, law, irritation, span, kept)
     user.clock_push -= opt_out_used(law.opt_out_prob[PUSH], user.irritation_push, kept)
     user.clock_email -= opt_out_used(law.opt_out_prob[EMAIL], user.irritation_email, kept)
@@ -302,24 +358,6 @@ def spend(user, law, span, rate, base, irritation, attention, left_satiation, le
     user.irritation_push = decay(user.irritation_push, kept)
     user.irritation_email = decay(user.irritation_email, kept)
     user.irritation_in_app = decay(user.irritation_in_app, kept)
-
-
-@compiled
-def is_mail_quiet(user, attention):  # type: ignore[no-untyped-def]
-    """Return whether no waiting message is noticed within a whole hour."""
-    for slot in range(N_MAIL):
-        if user.mail_state[slot] == WAITING:
-            if notice_rate(user, user.mail_channel[slot], attention) >= user.mail_clock[slot]:
-                return False
-    return True
-
-
-@compiled
-def spend_attention(user, attention, span):  # type: ignore[no-untyped-def]
-    """Use up the notice thresholds of waiting messages over a span of hours."""
-    for slot in range(N_MAIL):
-        if user.mail_state[slot] == WAITING:
-            user.mail_clock[slot] -= notice_rate(user, user.mail_channel[slot], attention) * span
 
 
 # ------------------------------------------------------------------------------------------------------- events
@@ -428,7 +466,7 @@ def arrive(user, world, books, tally, slot):  # type: ignore[no-untyped-def]
     r = relevance(user, campaign.category)
     in_place = campaign.trigger == LOCATION and campaign.kind != SCHEDULED and is_in_context(user, law)
     user.mail_logit[slot] = open_logit(user, law, campaign, channel, r, in_place, hour, world.days[local // 24, 1])
-    user.mail_clock[slot] = luck.exponential(user.key, luck.SEND_NOTICE, index)
+    user.mail_clock[slot] = spent_on(user, channel) + luck.exponential(user.key, luck.SEND_NOTICE, index)
     user.mail_state[slot] = WAITING
     user.n_waiting += 1
     irritate(user, law, irritation_of(user, law, campaign.intensity, channel, r, local % 24), channel)
@@ -611,8 +649,9 @@ def leave(user, world, books, tally):  # type: ignore[no-untyped-def]
     """The user leaves for good. The sender can know only some days later; open orders are paid now."""
     at = moment(user, world)
     law = world.law[0]
-    base = base_hazard(user, law)
-    driven = law.churn_prob * churn_irritation(user, law) / law.irritation_hours
+    base = base_hazard(user.churn_rate, user.habit, user.dissatisfaction, law.drag, law.habit_shield)
+    irritation = churn_irritation(user.irritation_push, user.irritation_email, user.irritation_in_app, law)
+    driven = law.churn_prob * irritation / law.irritation_hours
     for slot in range(N_MAIL):
         if user.mail_state[slot] != 0:
             lose(user, world, books, tally, slot, WITHDRAWN)

@@ -33,10 +33,16 @@ class PopulationRun:
     """
 
     def __init__(
-        self, scenario: Scenario, first_user: int = 0, n_users: int | None = None, *, journal_rows: int = 0
+        self,
+        scenario: Scenario,
+        first_user: int = 0,
+        n_users: int | None = None,
+        *,
+        journal_rows: int = 0,
+        world: World | None = None,
     ) -> None:
         self.scenario = scenario
-        self.world: World = build_world(scenario)
+        self.world = build_world(scenario) if world is None else world
         self.users = population(scenario, self.world, first_user, n_users)
         self.history = blank_history(len(self.users))
         self.tally = blank_tally(self.users)

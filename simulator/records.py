@@ -68,6 +68,8 @@ USER = np.dtype(
         ("churn_rate", "f4"),  # per hour
         ("push_attention", "f4"),  # notices per hour at full attention
         ("email_attention", "f4"),
+        ("push_spent", "f4"),  # attention used up since the mailbox was last empty
+        ("email_spent", "f4"),
         ("status", "u1"),
         ("opted_in", "u1"),  # bit = channel
         ("seen_opted_in", "u1"),  # what the sender can know
@@ -78,9 +80,9 @@ USER = np.dtype(
         ("tier", "u1"),
         ("hour_begun", "i4"),  # last hour whose start has been worked off
         ("user_id", "u4"),
-        ("last_session_hours", "f8"),
-        # --- touched by events
         ("key", "u8"),
+        # --- touched by events
+        ("last_session_hours", "f8"),
         ("installed_hours", "f8"),
         ("levels_hours", "f8"),  # when the four levels below were last decayed
         ("fatigue", "f4"),
@@ -100,7 +102,7 @@ USER = np.dtype(
         ("order_hour", "i4"),
         ("n_drifts", "u2"),
         ("n_contexts", "u2"),
-        ("n_opt_outs", "u2", (2,)),
+        ("n_opt_outs", "u1", (2,)),
         ("os", "u1"),  # 0 Android, 1 iOS
         ("has_consent", "u1"),
         ("stage", "u1"),  # nightly snapshot
@@ -110,13 +112,13 @@ USER = np.dtype(
         ("is_arrival", "u1"),
         ("n_devices", "u1"),
         ("mail_delay", "f4", (N_MAIL,)),  # hours from dispatch to device
-        ("mail_clock", "f4", (N_MAIL,)),
+        ("mail_clock", "f4", (N_MAIL,)),  # noticed when so much attention is spent
         ("mail_logit", "f4", (N_MAIL,)),
         ("mail_hour", "i4", (N_MAIL,)),  # hour of dispatch
-        ("mail_campaign", "i2", (N_MAIL,)),
+        ("mail_campaign", "u1", (N_MAIL,)),
         ("mail_channel", "u1", (N_MAIL,)),
         ("mail_state", "u1", (N_MAIL,)),
-        ("census_day", "i4"),
+        ("census_day", "i2"),
     ]
 )
 
@@ -132,6 +134,7 @@ HISTORY = np.dtype(
     ]
 )
 
+# What a quiet hour reads is float32, like the levels: its arithmetic then stays in registers, unconverted.
 LAW = np.dtype(
     [
         ("seed", "i8"),
@@ -140,28 +143,28 @@ LAW = np.dtype(
         # sessions
         ("satiation", "f8"),
         ("satiation_hours", "f8"),
-        ("floor", "f8"),
+        ("floor", "f4"),
         ("salience_hours", "f8"),
         ("both_hours", "f8"),  # 1 / (1/satiation + 1/salience)
         ("habit_gain", "f8"),
         ("habit_hours", "f8"),
         ("honeymoon_gain", "f8"),
         ("honeymoon_hours", "f8"),
-        ("drag", "f8"),
+        ("drag", "f4"),
         ("browse_prob", "f8"),
         ("intent_hours", "f8"),
         ("cart_prob", "f8"),
         ("survey_prob", "f8"),
         # whole-hour constants: what is kept of a level after an hour, and the integral of exp(-s/tau) over it
-        ("keep_habit", "f8"),
-        ("keep_satiation", "f8"),
-        ("keep_salience", "f8"),
-        ("keep_dissatisfaction", "f8"),
-        ("keep_honeymoon", "f8"),
-        ("keep_irritation", "f8"),
-        ("area_satiation", "f8"),
-        ("area_salience", "f8"),
-        ("area_both", "f8"),
+        ("keep_habit", "f4"),
+        ("keep_satiation", "f4"),
+        ("keep_salience", "f4"),
+        ("keep_dissatisfaction", "f4"),
+        ("keep_honeymoon", "f4"),
+        ("keep_irritation", "f4"),
+        ("area_satiation", "f4"),
+        ("area_salience", "f4"),
+        ("area_both", "f4"),
         # response
         ("logit", "f8", (N_CHANNELS,)),
         ("beta_relevance", "f8"),
@@ -183,7 +186,7 @@ LAW = np.dtype(
         ("habituation_reset", "f8"),
         # withdrawal
         ("irritation_hours", "f8"),
-        ("opt_out_prob", "f8", (N_CHANNELS,)),
+        ("opt_out_prob", "f4", (N_CHANNELS,)),
         ("fatigue_gain", "f8"),
         ("relevance_relief", "f8"),
         ("night_factor", "f8"),
@@ -195,10 +198,10 @@ LAW = np.dtype(
         ("dissatisfaction_email", "f8"),
         ("dissatisfaction_hours", "f8"),
         # churn
-        ("habit_shield", "f8"),
-        ("churn_prob", "f8"),
-        ("churn_email_weight", "f8"),
-        ("churn_in_app_weight", "f8"),
+        ("habit_shield", "f4"),
+        ("churn_prob", "f4"),
+        ("churn_email_weight", "f4"),
+        ("churn_in_app_weight", "f4"),
         ("uninstall_seen_hours", "f8"),
         # delivery
         ("accept_prob", "f8", (3,)),  # Android push, iOS push, e-mail

@@ -122,15 +122,21 @@ def _base(name: str) -> Sender | None:
 
 
 @compiled
-def is_due(user, history, rule, local):  # type: ignore[no-untyped-def]
+def phase_of(user, rule):  # type: ignore[no-untyped-def]
+    """Return the user's own offset in an even schedule, in sends, within (0, 1); 0 for senders that need none."""
+    return luck.uniform(user.key, luck.SENDER_PHASE, np.uint64(0)) if rule.kind == EVENLY else 0.0
+
+
+@compiled
+def is_due(user, history, rule, local, hour, phase):  # type: ignore[no-untyped-def]
     """Return whether a sender's schedule asks for a send in this hour, and it may see a channel open.
 
     Args:
         local: local hours, as in the world's table.
+        phase: the user's `phase_of`.
     """
     if rule.kind == NEVER_SEND or user.seen_opted_in & rule.channels == 0:
         return False
-    hour = user.hour_begun
     hour_of_day = local % 24
     if rule.kind == HOURS:
         if not (rule.hours >> hour_of_day) & 1 or not (rule.weekdays >> (local // 24) % 7) & 1:
@@ -141,7 +147,7 @@ def is_due(user, history, rule, local):  # type: ignore[no-untyped-def]
             return False
         if rule.kind == EVENLY:
             place = float(local // 24 * WAKING_HOURS + waking) * rule.per_waking_hour
-            place += luck.uniform(user.key, luck.SENDER_PHASE, np.uint64(0))
+            place += phase
             if math.floor(place) == math.floor(place - rule.per_waking_hour):
                 return False
         elif luck.uniform(user.key, luck.SENDER_GATE, np.uint64(hour)) >= rule.per_waking_hour:

@@ -7,18 +7,44 @@ split hazard in activity time after Bonfrer & Dreze 2007).
 
 from __future__ import annotations
 
+import numpy as np
+
 from simulator.compiled import compiled
 from simulator.records import EMAIL, NEVER, N_MAIL, N_PAYMENTS, Mail
 
 EMPTY = int(Mail.EMPTY)
 IN_TRANSIT = int(Mail.IN_TRANSIT)
 WAITING = int(Mail.WAITING)
+MUCH = np.float32(1e30)  # more attention than anyone has
 
 
 @compiled
 def notice_rate(user, channel, attention):  # type: ignore[no-untyped-def]
     """Return the notice hazard per hour of a message that waits on a channel."""
     return (user.email_attention if channel == EMAIL else user.push_attention) * attention
+
+
+@compiled
+def spent_on(user, channel):  # type: ignore[no-untyped-def]
+    """Return the attention spent on a channel since the mailbox was last empty; message clocks are set on this scale."""
+    return user.email_spent if channel == EMAIL else user.push_spent
+
+
+@compiled
+def spend_attention(user, attention, span):  # type: ignore[no-untyped-def]
+    """Spend attention on whatever waits, over a span of hours within one hour."""
+    user.push_spent += user.push_attention * attention * span
+    user.email_spent += user.email_attention * attention * span
+
+
+@compiled
+def earliest_notice(user, is_email):  # type: ignore[no-untyped-def]
+    """Return at how much attention spent the next message on e-mail, or on any other channel, is noticed."""
+    first = MUCH
+    for slot in range(N_MAIL):
+        if user.mail_state[slot] == WAITING and (user.mail_channel[slot] == EMAIL) == is_email:
+            first = min(first, user.mail_clock[slot])
+    return first
 
 
 @compiled
@@ -50,6 +76,9 @@ def empty_slot(user, slot):  # type: ignore[no-untyped-def]
     """Take a message out of its slot. The slot is wiped, so that equal histories leave equal records."""
     if user.mail_state[slot] == WAITING:
         user.n_waiting -= 1
+        if user.n_waiting == 0:
+            user.push_spent = 0.0
+            user.email_spent = 0.0
     user.mail_state[slot] = EMPTY
     user.mail_clock[slot] = 0.0
     user.mail_logit[slot] = 0.0

@@ -9,39 +9,40 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
+from simulator.behaviour.sessions import ONE, ZERO
 from simulator.compiled import compiled
+
+HALF = np.float32(0.5)
 
 
 @compiled
 def shield_of(habit, power):  # type: ignore[no-untyped-def]
     """Return (1 + habit) ** -power, without a power for the common ones."""
-    if power == 0.5:
-        return 1.0 / math.sqrt(1.0 + habit)
-    if power == 0.0:
-        return 1.0
-    return (1.0 + habit) ** -power
+    if power == HALF:
+        return ONE / math.sqrt(ONE + habit)
+    if power == ZERO:
+        return ONE
+    return (ONE + habit) ** -power
 
 
 @compiled
-def base_hazard(user, law):  # type: ignore[no-untyped-def]
+def base_hazard(churn_rate, habit, dissatisfaction, drag, power):  # type: ignore[no-untyped-def]
     """Return the churn hazard per hour apart from irritation, held within an hour."""
-    return user.churn_rate * (1.0 + law.drag * user.dissatisfaction) * shield_of(user.habit, law.habit_shield)
+    return churn_rate * (ONE + drag * dissatisfaction) * shield_of(habit, power)
 
 
 @compiled
-def churn_irritation(user, law):  # type: ignore[no-untyped-def]
+def churn_irritation(push, email, in_app, law):  # type: ignore[no-untyped-def]
     """Return the irritation that counts towards leaving, weighted by channel."""
-    return (
-        user.irritation_push
-        + law.churn_email_weight * user.irritation_email
-        + law.churn_in_app_weight * user.irritation_in_app
-    )
+    return push + law.churn_email_weight * email + law.churn_in_app_weight * in_app
 
 
 @compiled
 def churn_used(base, law, irritation, span, kept):  # type: ignore[no-untyped-def]
     """Return the churn hazard integrated over a span of hours, `kept` = exp(-span/tau_I)."""
-    return base * span + law.churn_prob * irritation * (1.0 - kept)
+    return base * span + law.churn_prob * irritation * (ONE - kept)
 
 
 @compiled

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 
 from simulator.behaviour.response import logistic
+from simulator.behaviour.sessions import ONE
 from simulator.compiled import compiled
 from simulator.records import EMAIL, PUSH
 
@@ -53,7 +54,7 @@ def irritate(user, law, irritation, channel):  # type: ignore[no-untyped-def]
 @compiled
 def opt_out_used(prob, irritation, kept):  # type: ignore[no-untyped-def]
     """Return the opt-out hazard integrated over a span: pi * I * (1 - exp(-span/tau_I))."""
-    return prob * irritation * (1.0 - kept)
+    return prob * irritation * (ONE - kept)
 
 
 @compiled
