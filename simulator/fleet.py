@@ -208,7 +208,7 @@ def begin_hour(user, history, world, rule, hour, local):  # type: ignore[no-unty
     return QUIET
 
 
-@compiled
+@inlined
 def advance(user, history, world, rule, until):  # type: ignore[no-untyped-def]
     """Bring a user to its next event, census or decision, however many quiet hours away, or to `until`.
 

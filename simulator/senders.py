@@ -19,7 +19,7 @@ import numpy as np
 from simulator import luck
 from simulator.behaviour.interest import relevance
 from simulator.catalogue import is_eligible, open_channel
-from simulator.compiled import compiled
+from simulator.compiled import compiled, inlined
 from simulator.records import HOURS_A_WEEK, LONG_AGO, SENDER, Kind, Records
 
 KINDS = ("never", "evenly", "hours", "random")
