@@ -164,6 +164,8 @@ class Comparison:
     def to_dict(self) -> dict[str, Any]:
         """Return plain data for JSON."""
         return {
+            "kind": "comparison",
+            "version": 1,
             "scenario": self.scenario,
             "baseline": self.baseline,
             "silent": self.silent,

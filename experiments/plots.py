@@ -56,6 +56,7 @@ STYLE: Any = {  # the library's type lists every setting that there is
 PAGE_INCHES = (13.0, 8.6)
 DOTS_PER_INCH = 120  # 1560 x 1032 dots; letters stay readable at 1200
 LEAST_OBSERVED = 0.1  # share of users below which a day of a retention curve is mostly noise
+HEADLINE_LENGTH = 92
 LABEL_LENGTH = 15  # letters that have room beside a panel
 LABEL_GAP = 0.075  # of the panel's height, between two names at the ends of lines
 
@@ -242,7 +243,8 @@ def _value_by_volume(ax: Axes, comparison: Comparison, colours: Mapping[str, str
 def _page(headline: str, subtitle: str) -> tuple[Figure, list[Axes]]:
     """Return a page with a headline and six panels, left to right, top to bottom."""
     figure = Figure(figsize=PAGE_INCHES, dpi=DOTS_PER_INCH, facecolor="white")
-    lines = textwrap.wrap(headline, 92)
+    n_lines = len(textwrap.wrap(headline, HEADLINE_LENGTH))
+    lines = textwrap.wrap(headline, min(HEADLINE_LENGTH, len(headline) // max(n_lines, 1) + 10))
     figure.text(0.045, 0.972, "\n".join(lines), fontsize=16, fontweight="bold", va="top", linespacing=1.25)
     figure.text(0.045, 0.972 - 0.037 * len(lines), subtitle, fontsize=10.5, color=FAINT, va="top")
     axes = figure.subplots(2, 3)

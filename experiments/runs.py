@@ -106,6 +106,8 @@ class Watch:
             yield self
         finally:
             timer.cancel()
+            if timer.ident is not None:
+                timer.join()  # else a bar could start after it was stopped
             self._bar.stop()
 
     @contextmanager

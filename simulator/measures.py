@@ -316,6 +316,8 @@ class Measures:
     def to_dict(self) -> dict[str, Any]:
         """Return plain data for JSON; None stands for a rate without a denominator. Users are left out: see by_user."""
         return {
+            "kind": "measures",
+            "version": 1,
             "scenario": self.scenario,
             "seed": self.seed,
             "n_users": self.n_users,
