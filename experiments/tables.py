@@ -17,6 +17,7 @@ from simulator.measures import Measures
 from simulator.records import MONEY, NANO, Metric
 
 LONGEST_HEADER = 10  # letters of a baseline's name that leave room for the rest in 80 columns
+LONGEST_NAME = 12
 MONEY_NAMES = {
     Metric.SESSION_VALUE: "value of sessions",
     Metric.MARGIN: "margin of orders",
@@ -84,14 +85,13 @@ def print_comparison(console: Console, comparison: Comparison, measured: Mapping
         highlight=False,
     )
     against = f"over {base}" if len(base) <= LONGEST_HEADER else "over baseline"
-    headers = ("policy", "sends", "CTR", "value", against, "incremental", "opt-outs", "left")
-    table = _table(console, *headers)
+    units = ("sends\n/week", "CTR\n", "value\nEUR/user", f"{against}\nEUR/user", "incremental\n/driven")
+    table = _table(console, "policy\n", *units, "opt-outs\n/100", "left\n")
     table.columns[0].overflow = "fold"
-    table.add_row("", "/week", "", "EUR/user", "EUR/user", "/driven", "/100", "")
     for effect in comparison.effects:
         m = measured[effect.policy]
         table.add_row(
-            effect.policy,
+            effect.policy if len(effect.policy) <= LONGEST_NAME else effect.policy.replace("+", "\n+"),
             _number(effect.sends_per_user_week, 1),
             _percent(m.total.ctr[0]),
             f"{effect.value_eur:.2f}",
@@ -123,8 +123,9 @@ def _add_money(table: Table, name: str, eur: float, measures: Measures) -> None:
 
 def _table(console: Console, *headers: str) -> Table:
     """Return a table whose first column is text and whose others are numbers; ruled where a person looks at it."""
-    style = box.SIMPLE_HEAD if console.is_terminal else None
-    table = Table(box=style, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    # A box brings a column of its own between two others, hence less padding.
+    style, right = (box.SIMPLE_HEAD, 1) if console.is_terminal else (None, 2)
+    table = Table(box=style, pad_edge=False, show_edge=False, padding=(0, right, 0, 0), header_style="dim")
     for k, header in enumerate(headers):
         table.add_column(header, justify="left" if k == 0 else "right", no_wrap=k > 0)
     return table
