@@ -108,7 +108,8 @@ class Watch:
             timer.cancel()
             if timer.ident is not None:
                 timer.join()  # else a bar could start after it was stopped
-            self._bar.stop()
+            if self._bar.live.is_started:
+                self._bar.stop()
 
     @contextmanager
     def one_run(self, policy: str) -> Iterator[Callable[[int], None]]:
