@@ -11,6 +11,7 @@ FIRST_MONEY = int(Metric.SESSION_VALUE)
 LAST_MONEY = int(Metric.COMPLAINT_COST)
 ACTIVE_DAYS = int(Metric.ACTIVE_DAYS)
 ACTIVE_WEEKS = int(Metric.ACTIVE_WEEKS)
+FATIGUE_MICRO = int(Metric.FATIGUE_MICRO)
 SESSION = int(Event.SESSION)
 
 
@@ -21,15 +22,22 @@ def nano(euros: float) -> int:
 
 
 @compiled
-def count(user, world, books, tally, metric, amount, campaign, channel):  # type: ignore[no-untyped-def]
+def moment(user, world):  # type: ignore[no-untyped-def]
+    """Return (UTC day, local hour of the week) of the user's now: where the books file what happens."""
+    hour = int(user.now_hours)
+    return hour // 24, world.local_hours[user.zone, hour] % HOURS_A_WEEK
+
+
+@compiled
+def count(user, at, books, tally, metric, amount, campaign, channel):  # type: ignore[no-untyped-def]
     """Add an amount to one metric: per user, by day and segment, by local hour, by campaign and channel.
 
     Args:
+        at: the event's `moment`.
         campaign: index of the campaign, or -1: none.
     """
-    hour = int(user.now_hours)
-    books.by_day[hour // 24, user.segment, metric] += amount
-    books.by_hour[world.local_hours[user.zone, hour] % HOURS_A_WEEK, metric] += amount
+    books.by_day[at[0], user.segment, metric] += amount
+    books.by_hour[at[1], metric] += amount
     row = campaign if campaign >= 0 else books.by_campaign.shape[0] - 1
     books.by_campaign[row, channel, metric] += amount
     if metric < SESSION_VALUE:
@@ -39,15 +47,23 @@ def count(user, world, books, tally, metric, amount, campaign, channel):  # type
 
 
 @compiled
-def mark_active(user, world, books, tally, campaign, channel):  # type: ignore[no-untyped-def]
+def count_census(user, at, books, tally, metric, amount):  # type: ignore[no-untyped-def]
+    """Add an amount to one metric of the census: per user, by day and segment; it has no hour and no campaign."""
+    books.by_day[at[0], user.segment, metric] += amount
+    if metric < FATIGUE_MICRO:
+        tally.counts[metric] += amount
+
+
+@compiled
+def mark_active(user, at, books, tally, campaign, channel):  # type: ignore[no-untyped-def]
     """Count the user once a day and once a week (DAU, WAU), and by day since the cohort's start."""
-    day = int(user.now_hours) // 24
+    day = at[0]
     if tally.last_day != day:
         tally.last_day = day
-        count(user, world, books, tally, ACTIVE_DAYS, 1, campaign, channel)
+        count(user, at, books, tally, ACTIVE_DAYS, 1, campaign, channel)
         if tally.last_week != day // 7:
             tally.last_week = day // 7
-            count(user, world, books, tally, ACTIVE_WEEKS, 1, campaign, channel)
+            count(user, at, books, tally, ACTIVE_WEEKS, 1, campaign, channel)
     age = int((user.now_hours - max(0.0, user.installed_hours)) / 24.0)
     if tally.last_age != age:
         tally.last_age = age

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from simulator.behaviour.interest import is_in_context
 from simulator.compiled import compiled
 from simulator.config import CHANNELS, STAGES, TRIGGERS, Scenario, Scheduled, Triggered
 from simulator.records import CAMPAIGN, EMAIL, PUSH, Kind, Records, Trigger
@@ -74,7 +75,7 @@ def _bits(chosen: tuple[str, ...] | None, known: tuple[str, ...] | list[str]) ->
 
 
 @compiled
-def is_triggered(user, campaign, hour):  # type: ignore[no-untyped-def]
+def is_triggered(user, law, campaign, hour):  # type: ignore[no-untyped-def]
     """Return whether the user's own event holds a triggered campaign open at an hour.
 
     An event in hour h opens the campaign from hour h + 1 + delay until h + 1 + expiry (exclusive).
@@ -88,17 +89,17 @@ def is_triggered(user, campaign, hour):  # type: ignore[no-untyped-def]
     elif campaign.trigger == DORMANCY:
         since = int(user.last_session_hours + campaign.dormancy_hours)
     else:
-        return user.in_context == 1
+        return is_in_context(user, law)
     return since + 1 + campaign.delay_hours <= hour < since + 1 + campaign.expiry_hours
 
 
 @compiled
-def is_eligible(user, history, campaign, campaign_index, hour):  # type: ignore[no-untyped-def]
+def is_eligible(user, history, law, campaign, campaign_index, hour):  # type: ignore[no-untyped-def]
     """Return whether a campaign may be sent to a user at an hour, channels apart: window, trigger, audience, cap."""
     if campaign.kind == SCHEDULED:
         if not campaign.start_hour <= hour < campaign.end_hour:
             return False
-    elif not is_triggered(user, campaign, hour):
+    elif not is_triggered(user, law, campaign, hour):
         return False
     if not (campaign.segments >> user.segment) & 1 or not (campaign.tiers >> user.tier) & 1:
         return False

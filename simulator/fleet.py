@@ -7,17 +7,13 @@ Where they share a budget or a gateway, or a policy outside decides, all users g
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from simulator.compiled import compiled, compiled_parallel, each, inlined, threads
-from simulator.config import Scenario
-from simulator.law import build_world
+from simulator.compiled import compiled, compiled_parallel, each, inlined, on_threads
 from simulator.life import (
     CENSUS,
     KNOWN_LEFT,
@@ -30,8 +26,8 @@ from simulator.life import (
     next_event,
     refuse,
 )
-from simulator.population import blank_history, blank_tally, population
-from simulator.records import EVENT, HOURS_A_WEEK, N_METRICS, Books, Event, Ints, Records, World
+from simulator.population_run import PopulationRun
+from simulator.records import HOURS_A_WEEK, Books, Event, Records
 from simulator.senders import Sender, choose, is_due
 from simulator.settlement import NO_WISH, REFUSED_HOURS, Shared
 
@@ -39,40 +35,8 @@ DECISION = int(Event.DECISION)
 SILENT = Sender().record()
 
 
-def blank_books(scenario: Scenario, n_workers: int, journal_rows: int = 0) -> Books:
-    """Return empty books, one set a worker (the leading axis)."""
-    days = scenario.calendar.horizon_days
-    return Books(
-        by_day=np.zeros((n_workers, days, len(scenario.population.segments), N_METRICS), np.int64),
-        by_hour=np.zeros((n_workers, HOURS_A_WEEK, N_METRICS), np.int64),
-        by_campaign=np.zeros((n_workers, len(scenario.campaigns) + 1, 4, N_METRICS), np.int64),
-        by_age=np.zeros((n_workers, 2, days + 1), np.int64),
-        journal=np.zeros((n_workers, journal_rows), EVENT),
-        journal_used=np.zeros((n_workers, 1), np.int64),
-    )
-
-
-class Fleet:
-    """Some or all users of a scenario, and how far they have come.
-
-    Attributes:
-        users, history, tally: records of shape (U,).
-        books: integer accumulators, one set a worker; `totals` sums them.
-        shared: budgets and gateway.
-        hour: all users have been brought to the start of this hour.
-    """
-
-    def __init__(
-        self, scenario: Scenario, first_user: int = 0, n_users: int | None = None, journal_rows: int = 0
-    ) -> None:
-        self.scenario = scenario
-        self.world: World = build_world(scenario)
-        self.users = population(scenario, self.world, first_user, n_users)
-        self.history = blank_history(len(self.users))
-        self.tally = blank_tally(self.users)
-        self.books = blank_books(scenario, threads(), journal_rows)
-        self.shared = Shared(scenario)
-        self.hour = 0
+class Fleet(PopulationRun):
+    """The fleet engine's run: see `PopulationRun` for what it holds."""
 
     def run(self, sender: Sender, until_day: float | None = None, on_day: Callable[[int], None] | None = None) -> None:
         """Bring all users to a day (default: the horizon) under a sender.
@@ -86,91 +50,45 @@ class Fleet:
     def wishes(self, rule: Records) -> npt.NDArray[np.int32]:
         """Begin the present hour for all users and return what the sender wishes for each, NO_WISH for silence."""
         wishes = np.empty(len(self.users), np.int32)
-        _wish_blocks(self.users, self.history, self.tally, self.world, rule, *self._split(), self.hour, wishes)
+        with on_threads(len(self.books.by_day)):
+            _wish_blocks(self.users, self.history, self.tally, self.world, rule, *self._split(), self.hour, wishes)
         return wishes
 
     def step(
-        self, wishes: npt.NDArray[np.int32], queue_hours: npt.NDArray[np.float64], rule: Records, n_hours: int = 1
+        self,
+        wishes: npt.NDArray[np.int32],
+        queue_hours: npt.NDArray[np.float64],
+        rule: Records,
+        n_hours: int = 1,
+        *,
+        is_last: bool = False,
     ) -> npt.NDArray[np.int32]:
         """Carry out one decision for each user, live through `n_hours`, and return the sender's next wishes.
 
         Args:
             wishes: campaign * 4 + channel, or NO_WISH; shape (U,).
             queue_hours: time in the gateway, or REFUSED_HOURS; shape (U,).
+            is_last: the run stops here: the next hour is not begun, and nobody is asked for a wish.
         """
         after = np.empty(len(self.users), np.int32)
-        _step_blocks(
-            self.users,
-            self.history,
-            self.tally,
-            self.world,
-            rule,
-            *self._split(),
-            self.hour,
-            self.hour + n_hours,
-            self.scenario.calendar.horizon_days * 24,
-            wishes,
-            queue_hours,
-            SILENT,
-            after,
-        )
+        with on_threads(len(self.books.by_day)):
+            _step_blocks(
+                self.users,
+                self.history,
+                self.tally,
+                self.world,
+                rule,
+                *self._split(),
+                self.hour,
+                self.hour + n_hours,
+                not is_last,
+                wishes,
+                queue_hours,
+                SILENT,
+                after,
+            )
         self.hour += n_hours
         return after
-
-    def totals(self) -> Books:
-        """Return the books summed over workers; the sum does not depend on how the work was split."""
-        b = self.books
-        journal = np.concatenate([rows[:used] for rows, used in zip(b.journal, b.journal_used[:, 0], strict=True)])
-        return Books(
-            b.by_day.sum(axis=0),
-            b.by_hour.sum(axis=0),
-            b.by_campaign.sum(axis=0),
-            b.by_age.sum(axis=0),
-            journal,
-            b.journal_used.sum(axis=0),
-        )
-
-    def save(self, path: Path) -> None:
-        """Write all state to one file, which appears whole or not at all."""
-        temporary = path.with_suffix(".partial")
-        with temporary.open("wb") as file:
-            np.savez(
-                file,
-                users=self.users,
-                history=self.history,
-                tally=self.tally,
-                hour=np.int64(self.hour),
-                scenario=np.frombuffer(self.scenario.model_dump_json().encode(), np.uint8),
-                **{f"books_{k}": v for k, v in self.totals()._asdict().items() if not k.startswith("journal")},
-                **{f"shared_{k}": v for k, v in self.shared.state().items()},
-            )
-        temporary.replace(path)
-
-    @classmethod
-    def load(cls, path: Path, scenario: Scenario) -> Fleet:
-        """Return the fleet saved in a file.
-
-        Raises:
-            ValueError: the file was written under another scenario.
-        """
-        with np.load(path) as saved:
-            written = json.loads(bytes(saved["scenario"]).decode())
-            now = json.loads(scenario.model_dump_json())
-            if written != now:
-                differing = sorted(key for key in now if written.get(key) != now[key])
-                raise ValueError(f"{path}: saved under another scenario; these parts differ: {', '.join(differing)}")
-            fleet = cls.__new__(cls)
-            fleet.scenario = scenario
-            fleet.world = build_world(scenario)
-            fleet.users, fleet.history, fleet.tally = saved["users"], saved["history"], saved["tally"]
-            fleet.hour = int(saved["hour"])
-            fleet.books = blank_books(scenario, threads())
-            for name, array in fleet.books._asdict().items():
-                if not name.startswith("journal"):
-                    array[0] = saved[f"books_{name}"]
-            fleet.shared = Shared(scenario)
-            fleet.shared.restore({name: saved[f"shared_{name}"] for name in fleet.shared.state()})
-        return fleet
 
     def _split(self) -> tuple[Any, ...]:
         """Return the books' arrays and the bounds of each worker's users."""
@@ -178,7 +96,8 @@ class Fleet:
         return (*self.books, bounds)
 
     def _run_fused(self, rule: Records, until_hour: int) -> None:
-        _run_blocks(self.users, self.history, self.tally, self.world, rule, *self._split(), float(until_hour))
+        with on_threads(len(self.books.by_day)):
+            _run_blocks(self.users, self.history, self.tally, self.world, rule, *self._split(), float(until_hour))
         self.hour = until_hour
 
 
@@ -190,15 +109,9 @@ def run_together(
 ) -> None:
     """Bring shards of one population to a day under a sender; what they share is settled over all of them."""
     first = fleets[0]
-    hours = (first.scenario.calendar.horizon_days if until_day is None else until_day) * 24
-    until = round(hours)
-    if abs(hours - until) > 1e-9 or not first.hour <= until <= first.scenario.calendar.horizon_days * 24:
-        raise ValueError(
-            f"until_day: expected whole hours from day {first.hour / 24:g} (now) to day "
-            f"{first.scenario.calendar.horizon_days} (the horizon), got {until_day}"
-        )
+    until = first.hours_until(until_day)
     rule = sender.record()
-    if not first.shared.is_needed:
+    if not first.shared.is_needed_by(sender):
         # Only to report progress are users stopped on the way: a stop changes nothing.
         for day_end in _stops(first.hour, until, 24 * 7 if on_day else until):
             for fleet in fleets:
@@ -210,7 +123,7 @@ def run_together(
     wishes = [fleet.wishes(rule) for fleet in fleets]
     for hour in range(first.hour, until):
         verdicts = settle_wishes(fleets, wishes, shared, hour)
-        wishes = [fleet.step(w, v, rule) for fleet, w, v in zip(fleets, wishes, verdicts, strict=True)]
+        wishes = [fleet.step(w, v, rule, is_last=hour + 1 == until) for fleet, w, v in zip(fleets, wishes, verdicts, strict=True)]
         if on_day and (hour + 1) % 24 == 0:
             on_day((hour + 1) // 24)
     for fleet in fleets[1:]:
@@ -253,7 +166,8 @@ def begin_hour(user, history, world, rule, hour, local):  # type: ignore[no-unty
         user.census_day = hour // 24
         return CENSUS
     user.hour_begun = hour
-    if hour % world.law[0].epoch_hours == 0 and is_due(user, history, rule, local):
+    epoch = world.law[0].epoch_hours
+    if (epoch == 1 or hour % epoch == 0) and is_due(user, history, rule, local):
         wish = choose(user, history, world, rule, hour)
         if wish >= 0:
             return DECISION + SLOT * wish
@@ -354,7 +268,7 @@ def _step_blocks(  # type: ignore[no-untyped-def]
     bounds,
     hour,
     until,
-    horizon,
+    begins_next,
     wishes,
     queue_hours,
     silent,
@@ -372,5 +286,5 @@ def _step_blocks(  # type: ignore[no-untyped-def]
                     dispatch(user, world, books, tally[i], history[i], hour, campaign, channel, queue_hours[i])
             live(user, history[i], tally[i], world, silent[0], books, float(until))
             after[i] = NO_WISH
-            if until < horizon:
+            if begins_next:
                 after[i] = wish_at(user, history[i], tally[i], world, rule[0], books, until)

@@ -25,7 +25,7 @@ from simulator.behaviour.attention import (
 from simulator.behaviour.churn import base_hazard, churn_irritation, churn_used, hours_to_churn
 from simulator.behaviour.delivery import delay_hours, failure_reason
 from simulator.behaviour.fatigue import fatigue_now, habituate, refresh, tire
-from simulator.behaviour.interest import draw_category, drift, relevance, switch_context
+from simulator.behaviour.interest import draw_category, drift, is_in_context, relevance
 from simulator.behaviour.response import is_click, open_logit, open_prob, order_prob, payment_delay_hours
 from simulator.behaviour.sessions import decay, held_rate, kept_after, hours_to_session, satiate, session_value_eur, urge
 from simulator.behaviour.withdrawal import (
@@ -35,7 +35,7 @@ from simulator.behaviour.withdrawal import (
     is_night,
     opt_out_used,
 )
-from simulator.books import count, journal, mark_active, nano
+from simulator.books import count, count_census, journal, mark_active, moment, nano
 from simulator.compiled import compiled, inlined
 from simulator.records import (
     EMAIL,
@@ -45,10 +45,12 @@ from simulator.records import (
     NEVER,
     PUSH,
     Event,
+    Kind,
     Metric,
     Reason,
     Stage,
     Status,
+    Trigger,
 )
 
 QUIET = int(Event.QUIET)
@@ -66,7 +68,6 @@ OPT_OUT = int(Event.OPT_OUT)
 OPT_IN = int(Event.OPT_IN)
 CHURN = int(Event.CHURN)
 DRIFT = int(Event.DRIFT)
-CONTEXT = int(Event.CONTEXT)
 
 SENDS = int(Metric.SENDS)
 FAILURES = int(Metric.FAILURES)
@@ -121,6 +122,9 @@ NEW = int(Stage.NEW)
 ACTIVE = int(Stage.ACTIVE)
 LAPSING = int(Stage.LAPSING)
 DORMANT = int(Stage.DORMANT)
+
+SCHEDULED = int(Kind.SCHEDULED)
+LOCATION = int(Trigger.LOCATION)
 
 SLOT = 64  # an event's code is kind + SLOT * slot
 
@@ -230,8 +234,16 @@ def find_event(user, law, end, rate, base, irritation, attention):  # type: igno
             when, code = time, CHURN
 
     if code == QUIET:
-        when = end
-    pass_time(user, law, min(when, end), rate, base, irritation, attention)
+        spend(user, law, span, rate, base, irritation, attention, left_satiation, left_salience, kept)
+        user.now_hours = end
+        return QUIET
+    span = when - start
+    if span > 0.0:
+        left_satiation = kept_after(span, law.satiation_hours)
+        left_salience = kept_after(span, law.salience_hours)
+        kept = kept_after(span, law.irritation_hours)
+        spend(user, law, span, rate, base, irritation, attention, left_satiation, left_salience, kept)
+    user.now_hours = when
     return code
 
 
@@ -259,41 +271,37 @@ def scheduled_event(user, law):  # type: ignore[no-untyped-def]
             when, code = user.payment_hours[k], PAYMENT + SLOT * k
     if user.next_drift_hours < when:
         when, code = user.next_drift_hours, DRIFT
-    if user.context_switch_hours < when:
-        when, code = user.context_switch_hours, CONTEXT
     return when, code
 
 
 @compiled
-def pass_time(user, law, when, rate, base, irritation, attention):  # type: ignore[no-untyped-def]
-    """Spend the clocks and decay the levels from the user's now to `when`, within one hour."""
-    span = when - user.now_hours
-    if span > 0.0:
-        left_satiation = kept_after(span, law.satiation_hours)
-        left_salience = kept_after(span, law.salience_hours)
-        kept = kept_after(span, law.irritation_hours)
-        user.clock_session -= rate * urge(
-            user,
-            law,
-            span,
-            law.satiation_hours * (1.0 - left_satiation),
-            law.salience_hours * (1.0 - left_salience),
-            law.both_hours * (1.0 - left_satiation * left_salience),
-        )
-        user.clock_churn -= churn_used(base, law, irritation, span, kept)
-        user.clock_push -= opt_out_used(law.opt_out_prob[PUSH], user.irritation_push, kept)
-        user.clock_email -= opt_out_used(law.opt_out_prob[EMAIL], user.irritation_email, kept)
-        if user.n_waiting > 0:
-            spend_attention(user, attention, span)
-        user.habit = decay(user.habit, kept_after(span, law.habit_hours))
-        user.satiation = decay(user.satiation, left_satiation)
-        user.salience = decay(user.salience, left_salience)
-        user.dissatisfaction = decay(user.dissatisfaction, kept_after(span, law.dissatisfaction_hours))
-        user.honeymoon = decay(user.honeymoon, kept_after(span, law.honeymoon_hours))
-        user.irritation_push = decay(user.irritation_push, kept)
-        user.irritation_email = decay(user.irritation_email, kept)
-        user.irritation_in_app = decay(user.irritation_in_app, kept)
-    user.now_hours = when
+def spend(user, law, span, rate, base, irritation, attention, left_satiation, left_salience, kept):  # type: ignore[no-untyped-def]
+    """Use up the clocks and decay the levels over a span of hours within one hour.
+
+    Args:
+        left_satiation, left_salience, kept: exp(-span/tau) of satiation, salience and irritation.
+    """
+    user.clock_session -= rate * urge(
+        user,
+        law,
+        span,
+        law.satiation_hours * (1.0 - left_satiation),
+        law.salience_hours * (1.0 - left_salience),
+        law.both_hours * (1.0 - left_satiation * left_salience),
+    )
+    user.clock_churn -= churn_used(base, law, irritation, span, kept)
+    user.clock_push -= opt_out_used(law.opt_out_prob[PUSH], user.irritation_push, kept)
+    user.clock_email -= opt_out_used(law.opt_out_prob[EMAIL], user.irritation_email, kept)
+    if user.n_waiting > 0:
+        spend_attention(user, attention, span)
+    user.habit = decay(user.habit, kept_after(span, law.habit_hours))
+    user.satiation = decay(user.satiation, left_satiation)
+    user.salience = decay(user.salience, left_salience)
+    user.dissatisfaction = decay(user.dissatisfaction, kept_after(span, law.dissatisfaction_hours))
+    user.honeymoon = decay(user.honeymoon, kept_after(span, law.honeymoon_hours))
+    user.irritation_push = decay(user.irritation_push, kept)
+    user.irritation_email = decay(user.irritation_email, kept)
+    user.irritation_in_app = decay(user.irritation_in_app, kept)
 
 
 @compiled
@@ -344,9 +352,6 @@ def apply(user, world, books, tally, code):  # type: ignore[no-untyped-def]
     elif kind == DRIFT:
         drift(user, law, world.interest)
         journal(user, books, DRIFT, NO_REASON, -1, 0, -1, 0)
-    elif kind == CONTEXT:
-        switch_context(user, law)
-        journal(user, books, CONTEXT, NO_REASON, -1, 0, -1, 0)
     if user.status == PRESENT:
         user.next_scheduled_hours = earliest_scheduled(user, law)
 
@@ -358,14 +363,15 @@ def dispatch(user, world, books, tally, history, hour, campaign_index, channel, 
     Args:
         queue_hours: hours that the gateway makes it wait.
     """
+    at = moment(user, world)
     law = world.law[0]
     campaign = world.campaigns[campaign_index]
     cost = law.cost_nano[channel] + campaign.cost_nano
     index = luck.send_index(hour, campaign_index, channel)
-    count(user, world, books, tally, SENDS, 1, campaign_index, channel)
-    count(user, world, books, tally, SEND_COST, -cost, campaign_index, channel)
+    count(user, at, books, tally, SENDS, 1, campaign_index, channel)
+    count(user, at, books, tally, SEND_COST, -cost, campaign_index, channel)
     if is_night(law, world.local_hours[user.zone, hour] % 24):
-        count(user, world, books, tally, NIGHT_SENDS, 1, campaign_index, channel)
+        count(user, at, books, tally, NIGHT_SENDS, 1, campaign_index, channel)
     journal(user, books, SEND, NO_REASON, campaign_index, channel, hour, -cost)
     history.sent_hour = hour
     history.n_sent += 1
@@ -383,7 +389,7 @@ def dispatch(user, world, books, tally, history, hour, campaign_index, channel, 
         if delay >= law.life_hours[channel]:
             reason = TOO_LATE
     if reason != 0:
-        count(user, world, books, tally, FAILURES, 1, campaign_index, channel)
+        count(user, at, books, tally, FAILURES, 1, campaign_index, channel)
         journal(user, books, FAILURE, reason, campaign_index, channel, hour, 0)
         return
     slot = free_slot(user)
@@ -402,13 +408,15 @@ def dispatch(user, world, books, tally, history, hour, campaign_index, channel, 
 @inlined
 def refuse(user, world, books, tally, hour, campaign, channel):  # type: ignore[no-untyped-def]
     """Book a wish that a shared budget could not pay."""
-    count(user, world, books, tally, REFUSALS, 1, campaign, channel)
+    at = moment(user, world)
+    count(user, at, books, tally, REFUSALS, 1, campaign, channel)
     journal(user, books, REFUSED, NO_BUDGET, campaign, channel, hour, 0)
 
 
 @inlined
 def arrive(user, world, books, tally, slot):  # type: ignore[no-untyped-def]
     """A message reaches the device: its appeal is fixed from the state before it, then it tires and irritates."""
+    at = moment(user, world)
     law = world.law[0]
     campaign_index = user.mail_campaign[slot]
     channel = user.mail_channel[slot]
@@ -417,21 +425,23 @@ def arrive(user, world, books, tally, slot):  # type: ignore[no-untyped-def]
     local = world.local_hours[user.zone, hour]
     refresh(user, law)
     index = luck.send_index(user.mail_hour[slot], campaign_index, channel)
-    user.mail_logit[slot] = open_logit(user, law, campaign, channel, hour, world.days[local // 24, 1])
+    r = relevance(user, campaign.category)
+    in_place = campaign.trigger == LOCATION and campaign.kind != SCHEDULED and is_in_context(user, law)
+    user.mail_logit[slot] = open_logit(user, law, campaign, channel, r, in_place, hour, world.days[local // 24, 1])
     user.mail_clock[slot] = luck.exponential(user.key, luck.SEND_NOTICE, index)
     user.mail_state[slot] = WAITING
     user.n_waiting += 1
-    r = relevance(user, campaign.category)
     irritate(user, law, irritation_of(user, law, campaign.intensity, channel, r, local % 24), channel)
     tire(user, law, campaign.intensity, channel)
     habituate(user, law, campaign.bucket)
-    count(user, world, books, tally, DELIVERIES, 1, campaign_index, channel)
+    count(user, at, books, tally, DELIVERIES, 1, campaign_index, channel)
     journal(user, books, DELIVERY, NO_REASON, campaign_index, channel, user.mail_hour[slot], 0)
 
 
 @inlined
 def notice(user, world, books, tally, slot):  # type: ignore[no-untyped-def]
     """A waiting message is noticed: it reminds of the app, and may be opened, clicked, and lead into a session."""
+    at = moment(user, world)
     law = world.law[0]
     campaign = user.mail_campaign[slot]
     channel = user.mail_channel[slot]
@@ -441,17 +451,17 @@ def notice(user, world, books, tally, slot):  # type: ignore[no-untyped-def]
     prob = open_prob(law, user.mail_logit[slot], waited, user.n_waiting - 1)
     empty_slot(user, slot)
     user.salience += 0.5 * (1.0 - user.salience)
-    count(user, world, books, tally, NOTICES, 1, campaign, channel)
+    count(user, at, books, tally, NOTICES, 1, campaign, channel)
     if luck.uniform(user.key, luck.SEND_OPEN, index) >= prob:
         user.unopened = min(255, user.unopened + 1)
         journal(user, books, NOTICE, IGNORED, campaign, channel, hour, 0)
         return
     user.unopened = 0
-    count(user, world, books, tally, OPENS, 1, campaign, channel)
+    count(user, at, books, tally, OPENS, 1, campaign, channel)
     if not is_click(user, law, channel, index):
         journal(user, books, NOTICE, OPENED, campaign, channel, hour, 0)
         return
-    count(user, world, books, tally, CLICKS, 1, campaign, channel)
+    count(user, at, books, tally, CLICKS, 1, campaign, channel)
     journal(user, books, NOTICE, CLICKED, campaign, channel, hour, 0)
     have_session(user, world, books, tally, campaign, channel, hour)
 
@@ -459,12 +469,13 @@ def notice(user, world, books, tally, slot):  # type: ignore[no-untyped-def]
 @compiled
 def lose(user, world, books, tally, slot, reason):  # type: ignore[no-untyped-def]
     """A message leaves the mailbox unnoticed."""
+    at = moment(user, world)
     campaign = user.mail_campaign[slot]
     channel = user.mail_channel[slot]
     hour = user.mail_hour[slot]
     user.unopened = min(255, user.unopened + 1)
     empty_slot(user, slot)
-    count(user, world, books, tally, EXPIRIES, 1, campaign, channel)
+    count(user, at, books, tally, EXPIRIES, 1, campaign, channel)
     journal(user, books, EXPIRY, reason, campaign, channel, hour, 0)
 
 
@@ -474,6 +485,7 @@ def have_session(user, world, books, tally, campaign, channel, hour):  # type: i
 
     The marks of a driven session are keyed by its send, those of an organic one by its count.
     """
+    at = moment(user, world)
     law = world.law[0]
     is_driven = campaign >= 0
     refresh(user, law)
@@ -481,9 +493,9 @@ def have_session(user, world, books, tally, campaign, channel, hour):  # type: i
     index = luck.send_index(hour, campaign, channel) if is_driven else np.uint64(user.n_sessions)
     key = user.key
     value = nano(session_value_eur(user, law))
-    count(user, world, books, tally, SESSIONS_DRIVEN if is_driven else SESSIONS_ORGANIC, 1, campaign, channel)
-    count(user, world, books, tally, SESSION_VALUE, value, campaign, channel)
-    mark_active(user, world, books, tally, campaign, channel)
+    count(user, at, books, tally, SESSIONS_DRIVEN if is_driven else SESSIONS_ORGANIC, 1, campaign, channel)
+    count(user, at, books, tally, SESSION_VALUE, value, campaign, channel)
+    mark_active(user, at, books, tally, campaign, channel)
     journal(user, books, SESSION, DRIVEN if is_driven else ORGANIC, campaign, channel, hour, value)
 
     # An order, judged by the state before this session changes it.
@@ -491,12 +503,14 @@ def have_session(user, world, books, tally, campaign, channel, hour):  # type: i
         offer = world.campaigns[campaign]
         prob = order_prob(user, law, law.driven_logit + 0.5 * offer.quality, relevance(user, offer.category))
         margin, discount = offer.margin_eur, offer.discount_eur
-        category = int(offer.category)
     else:
         prob = law.organic_order_prob * (1.0 - user.need_used)
         margin, discount = law.margin_eur, 0.0
-        category = draw_category(user, luck.uniform(key, luck.SEND_CATEGORY + offset, index))
     if luck.uniform(key, luck.SEND_ORDER + offset, index) < prob:
+        if is_driven:
+            category = int(world.campaigns[campaign].category)
+        else:
+            category = draw_category(user, luck.uniform(key, luck.SEND_CATEGORY + offset, index))
         order(user, world, books, tally, campaign, channel, hour, category, margin, discount, offset, index)
     elif luck.uniform(key, luck.SEND_BROWSE + offset, index) < law.browse_prob:
         user.intent = 1.0
@@ -508,9 +522,9 @@ def have_session(user, world, books, tally, campaign, channel, hour):  # type: i
     satiate(user, law)
     user.last_session_hours = user.now_hours
     if luck.uniform(key, luck.SEND_SURVEY + offset, index) < law.survey_prob:
-        count(user, world, books, tally, SURVEYS, 1, campaign, channel)
+        count(user, at, books, tally, SURVEYS, 1, campaign, channel)
         satisfaction = int(round(1000.0 / (1.0 + user.dissatisfaction)))
-        count(user, world, books, tally, SATISFACTION_MILLI, satisfaction, campaign, channel)
+        count(user, at, books, tally, SATISFACTION_MILLI, satisfaction, campaign, channel)
     # The app is open: notifications are cleared, and the sender learns of the permission.
     for slot in range(N_MAIL):
         if user.mail_state[slot] == WAITING and user.mail_channel[slot] == PUSH:
@@ -519,7 +533,7 @@ def have_session(user, world, books, tally, campaign, channel, hour):  # type: i
         if luck.uniform(key, luck.SEND_OPT_IN + offset, index) < law.opt_in_again_prob:
             user.opted_in |= 1
             user.clock_push = luck.exponential(key, luck.CLOCK_PUSH_OPT_OUT, np.uint64(user.n_opt_outs[PUSH]))
-            count(user, world, books, tally, OPT_INS, 1, -1, PUSH)
+            count(user, at, books, tally, OPT_INS, 1, -1, PUSH)
             journal(user, books, OPT_IN, NO_REASON, -1, PUSH, -1, 0)
     user.seen_opted_in = user.opted_in
 
@@ -527,13 +541,14 @@ def have_session(user, world, books, tally, campaign, channel, hour):  # type: i
 @inlined
 def order(user, world, books, tally, campaign, channel, hour, category, margin, discount, offset, index):  # type: ignore[no-untyped-def]
     """An order: money is booked at once, paid later; the need is used up, and its category stays on the mind."""
+    at = moment(user, world)
     law = world.law[0]
     is_driven = campaign >= 0
     gained = nano(margin)
-    count(user, world, books, tally, CONVERSIONS_DRIVEN if is_driven else CONVERSIONS_ORGANIC, 1, campaign, channel)
-    count(user, world, books, tally, MARGIN, gained, campaign, channel)
+    count(user, at, books, tally, CONVERSIONS_DRIVEN if is_driven else CONVERSIONS_ORGANIC, 1, campaign, channel)
+    count(user, at, books, tally, MARGIN, gained, campaign, channel)
     if discount > 0.0:
-        count(user, world, books, tally, DISCOUNT, -nano(discount), campaign, channel)
+        count(user, at, books, tally, DISCOUNT, -nano(discount), campaign, channel)
     journal(user, books, CONVERSION, DRIVEN if is_driven else ORGANIC, campaign, channel, hour, gained - nano(discount))
     user.need_used = law.need_used
     user.intent = 0.7
@@ -558,14 +573,16 @@ def order(user, world, books, tally, campaign, channel, hour, category, margin, 
 @inlined
 def pay(user, world, books, tally, place):  # type: ignore[no-untyped-def]
     """An order is paid: an outcome with its time; its money was booked with the order."""
+    at = moment(user, world)
     user.payment_hours[place] = NEVER
-    count(user, world, books, tally, PAYMENTS, 1, -1, 0)
+    count(user, at, books, tally, PAYMENTS, 1, -1, 0)
     journal(user, books, PAYMENT, NO_REASON, -1, 0, -1, 0)
 
 
 @inlined
 def opt_out(user, world, books, tally, channel):  # type: ignore[no-untyped-def]
     """A channel is given up. Nothing on it is delivered from now on; for push the sender learns at the next session."""
+    at = moment(user, world)
     law = world.law[0]
     n = user.n_opt_outs[channel]
     user.n_opt_outs[channel] += 1
@@ -581,17 +598,18 @@ def opt_out(user, world, books, tally, channel):  # type: ignore[no-untyped-def]
         if luck.uniform(user.key, luck.COMPLAINT, np.uint64(n)) < law.complaint_prob:
             reason = COMPLAINED
             cost = nano(law.complaint_eur)
-            count(user, world, books, tally, COMPLAINTS, 1, -1, channel)
-            count(user, world, books, tally, COMPLAINT_COST, -cost, -1, channel)
+            count(user, at, books, tally, COMPLAINTS, 1, -1, channel)
+            count(user, at, books, tally, COMPLAINT_COST, -cost, -1, channel)
     else:
         user.clock_push = NEVER
-    count(user, world, books, tally, OPT_OUTS_EMAIL if channel == EMAIL else OPT_OUTS_PUSH, 1, -1, channel)
+    count(user, at, books, tally, OPT_OUTS_EMAIL if channel == EMAIL else OPT_OUTS_PUSH, 1, -1, channel)
     journal(user, books, OPT_OUT, reason, -1, channel, -1, -cost)
 
 
 @inlined
 def leave(user, world, books, tally):  # type: ignore[no-untyped-def]
     """The user leaves for good. The sender can know only some days later; open orders are paid now."""
+    at = moment(user, world)
     law = world.law[0]
     base = base_hazard(user, law)
     driven = law.churn_prob * churn_irritation(user, law) / law.irritation_hours
@@ -605,18 +623,20 @@ def leave(user, world, books, tally):  # type: ignore[no-untyped-def]
     wait = law.uninstall_seen_hours * luck.exponential(user.key, luck.UNINSTALL_SEEN, np.uint64(0))
     user.next_drift_hours = user.now_hours + wait
     user.next_scheduled_hours = NEVER
-    count(user, world, books, tally, CHURNS, 1, -1, 0)
+    count(user, at, books, tally, CHURNS, 1, -1, 0)
     journal(user, books, CHURN, IRRITATION if driven > base else BASE, -1, 0, -1, 0)
 
 
 @inlined
 def take_census(user, world, books, tally):  # type: ignore[no-untyped-def]
     """The nightly snapshot: who is there, who can be reached, how tired they are, and each user's lifecycle stage."""
+    at = moment(user, world)
     law = world.law[0]
-    count(user, world, books, tally, PRESENT_DAYS, 1, -1, 0)
+    count_census(user, at, books, tally, PRESENT_DAYS, 1)
     if user.opted_in & 1:
-        count(user, world, books, tally, REACHABLE_DAYS, 1, -1, 0)
-    count(user, world, books, tally, FATIGUE_MICRO, int(round(fatigue_now(user, law) * 1e6)), -1, 0)
+        count_census(user, at, books, tally, REACHABLE_DAYS, 1)
+    if user.fatigue > 0.0:
+        count_census(user, at, books, tally, FATIGUE_MICRO, int(round(fatigue_now(user, law) * 1e6)))
     idle_days = (user.now_hours - user.last_session_hours) / 24.0
     if user.now_hours - user.installed_hours < 7 * 24.0:
         user.stage = NEW

@@ -328,7 +328,6 @@ class Event(IntEnum):
     OPT_IN = 13
     CHURN = 14
     DRIFT = 15
-    CONTEXT = 16
 
 
 class Reason(IntEnum):

@@ -163,7 +163,7 @@ def choose(user, history, world, rule, hour):  # type: ignore[no-untyped-def]
         if not (rule.serves >> campaign.kind) & 1 or (rule.pick == FIXED and index != rule.campaign):
             continue
         channel = open_channel(user, law, campaign, rule.channels)
-        if channel < 0 or not is_eligible(user, history, campaign, index, hour):
+        if channel < 0 or not is_eligible(user, history, law, campaign, index, hour):
             continue
         score = luck.uniform(user.key, luck.SENDER_PICK, luck.send_index(hour, index, channel))
         if rule.pick == INTEREST:

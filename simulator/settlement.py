@@ -13,6 +13,7 @@ from simulator import luck
 from simulator.compiled import compiled
 from simulator.config import Scenario
 from simulator.records import Records
+from simulator.senders import Sender
 
 NO_WISH = -1
 REFUSED_HOURS = -1.0  # in place of a queueing time: the budget could not pay
@@ -33,8 +34,17 @@ class Shared:
         self.service_hours = 0.0 if gateway.per_hour is None else 1.0 / gateway.per_hour
         outages = sorted((o.start_hour, o.start_hour + o.hours) for o in gateway.outages)
         self.outages = np.asarray(outages, np.float64).reshape(-1, 2)
-        has_budget = any(c.budget_eur is not None for c in scenario.campaigns)
-        self.is_needed = has_budget or gateway.per_hour is not None or bool(outages)
+        self.has_gateway = gateway.per_hour is not None or bool(outages)
+        self.campaigns = scenario.campaigns
+
+    def is_needed_by(self, sender: Sender) -> bool:
+        """Return whether users under a sender share anything: the gateway, or a budget that it may draw on."""
+        if sender.kind == "never":
+            return False
+        return self.has_gateway or any(
+            c.budget_eur is not None and c.kind in sender.serves and set(c.channels) & set(sender.channels)
+            for c in self.campaigns
+        )
 
     def settle(
         self, keys: npt.NDArray[np.uint64], wishes: npt.NDArray[np.int32], hour: int, law: Records, campaigns: Records

@@ -61,8 +61,8 @@ def empty_slot(user, slot):  # type: ignore[no-untyped-def]
 
 @compiled
 def earliest_scheduled(user, law):  # type: ignore[no-untyped-def]
-    """Return the time of the user's next event that needs no clock: arrival, lapse, payment, drift, context."""
-    first = min(user.next_drift_hours, user.context_switch_hours)
+    """Return the time of the user's next event that needs no clock: arrival, lapse, payment, drift."""
+    first = user.next_drift_hours
     for k in range(N_PAYMENTS):
         first = min(first, user.payment_hours[k])
     for slot in range(N_MAIL):

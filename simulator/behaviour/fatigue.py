@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 
-from simulator.behaviour.sessions import decay
+from simulator.behaviour.sessions import decay, kept_after
 from simulator.compiled import compiled
 from simulator.records import N_CATEGORIES
 
@@ -22,12 +22,20 @@ def refresh(user, law):  # type: ignore[no-untyped-def]
     if span <= 0.0:
         return
     user.levels_hours = user.now_hours
-    user.fatigue = decay(user.fatigue, math.exp(-span / law.fatigue_hours))
-    user.need_used = decay(user.need_used, math.exp(-span / law.need_hours))
-    user.intent = decay(user.intent, math.exp(-span / law.intent_hours))
-    kept = math.exp(-span / law.habituation_hours)
+    # Most levels are 0 most of the time, and then cost no exponential.
+    if user.need_used > 0.0:
+        user.need_used = decay(user.need_used, kept_after(span, law.need_hours))
+    if user.intent > 0.0:
+        user.intent = decay(user.intent, kept_after(span, law.intent_hours))
+    if user.fatigue > 0.0:
+        user.fatigue = decay(user.fatigue, kept_after(span, law.fatigue_hours))
+    habituation = 0.0
     for bucket in range(N_CATEGORIES):
-        user.habituation[bucket] = decay(user.habituation[bucket], kept)
+        habituation += user.habituation[bucket]
+    if habituation > 0.0:
+        kept = kept_after(span, law.habituation_hours)
+        for bucket in range(N_CATEGORIES):
+            user.habituation[bucket] = decay(user.habituation[bucket], kept)
 
 
 @compiled

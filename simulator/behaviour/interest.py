@@ -70,9 +70,14 @@ def drift(user, law, interest):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def switch_context(user, law):  # type: ignore[no-untyped-def]
-    """Enter or leave the context (near a store): a two-state Markov process. Modelling choice."""
-    user.in_context = 1 - user.in_context
-    user.n_contexts += 1
-    wait = luck.exponential(user.key, luck.CLOCK_CONTEXT, np.uint64(user.n_contexts))
-    user.context_switch_hours += wait * (law.on_hours if user.in_context else law.off_hours)
+def is_in_context(user, law):  # type: ignore[no-untyped-def]
+    """Return whether the user is in the context (near a store): a two-state Markov process. Modelling choice.
+
+    Nothing else depends on it, so it is brought up to now only when somebody asks.
+    """
+    while user.context_switch_hours <= user.now_hours:
+        user.in_context = 1 - user.in_context
+        user.n_contexts += 1
+        wait = luck.exponential(user.key, luck.CLOCK_CONTEXT, np.uint64(user.n_contexts))
+        user.context_switch_hours += wait * (law.on_hours if user.in_context else law.off_hours)
+    return user.in_context == 1

@@ -7,7 +7,6 @@ import math
 import numpy as np
 
 from simulator import luck
-from simulator.behaviour.interest import relevance
 from simulator.compiled import compiled
 from simulator.records import EMAIL, Kind
 
@@ -35,18 +34,22 @@ def novelty_of(campaign, hour):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def open_logit(user, law, campaign, channel, hour, competition):  # type: ignore[no-untyped-def]
+def open_logit(user, law, campaign, channel, r, in_place, hour, competition):  # type: ignore[no-untyped-def]
     """Return the logit of opening a message that reaches the device now, before it has any effect itself.
+
+    Args:
+        r: relevance of the campaign's category.
+        in_place: a location message, and the user is there.
 
     Source: USER_MODEL 2.5. The gap between contextual and generic pushes sets beta_intent (Batch benchmark 2025).
     """
     z = law.logit[channel] + campaign.quality + user.open_bias
     if channel < 2:
         z += user.affinity[channel]
-    z += law.beta_relevance * relevance(user, campaign.category)
+    z += law.beta_relevance * r
     if user.intent_category == campaign.category:
         z += law.beta_intent * user.intent
-    if user.in_context and campaign.trigger == 4 and campaign.kind != SCHEDULED:
+    if in_place:
         z += law.beta_context
     z += law.beta_urgency * campaign.urgency + law.beta_novelty * novelty_of(campaign, hour)
     z -= law.beta_fatigue * user.fatigue + law.beta_habituation * user.habituation[campaign.bucket]
