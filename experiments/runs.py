@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
@@ -20,14 +20,6 @@ from simulator.senders import Sender
 EngineName = Literal["fleet", "events"]
 ENGINES: tuple[EngineName, ...] = ("fleet", "events")
 PATIENCE_SECONDS = 2.0  # what takes longer than this shows its progress
-
-
-class Engine(Run, Protocol):
-    """A run that can be brought to its horizon."""
-
-    def run(self, sender: Sender, until_day: float | None = None, on_day: Callable[[int], None] | None = None) -> None:
-        """Bring all users to a day under a sender."""
-        ...
 
 
 def run_policy(
@@ -46,15 +38,14 @@ def run_policy(
         on_day: called with the number of days done.
         trace: for `events`: file to which every event is written as a line of JSON; it appears when the run is done.
     """
-    users: Engine
     if engine == "fleet":
         from simulator.fleet import Fleet
 
         if trace is not None:
             raise ValueError("only the engine `events` can write a trace")
-        users = Fleet(scenario)
-        users.run(sender, on_day=on_day)
-        return users
+        fleet = Fleet(scenario)
+        fleet.run(sender, on_day=on_day)
+        return fleet
 
     from simulator.events import EventEngine
 

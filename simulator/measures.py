@@ -33,6 +33,8 @@ _OF_A_CHANNEL = (
     Metric.COMPLAINTS,
     Metric.COMPLAINT_COST,
 )
+# Counted by the nightly census: known by user, segment, day and week; fatigue not by user.
+CENSUS = (Metric.PRESENT_DAYS, Metric.REACHABLE_DAYS, Metric.FATIGUE_MICRO)
 # Counted only so that means can be formed; shown as those means.
 _SUMS = (Metric.SATISFACTION_MILLI, Metric.FATIGUE_MICRO)
 
@@ -55,6 +57,7 @@ class Run(Protocol):
     scenario: Scenario
     users: Records
     tally: Records
+    hour: int
 
     def totals(self) -> Books:
         """Return the books summed over workers."""
@@ -92,10 +95,12 @@ class Counts:
     Attributes:
         rows: the name of each row (for users, the user ids), shape (R,).
         counts: by `Metric`, shape (R, M); money in nano-euro, costs negative. Users lack the last metric, EXPIRIES.
+        has_census: whether the census is known by these rows; if not, its metrics are 0.
     """
 
     rows: npt.NDArray[Any]
     counts: Ints
+    has_census: bool = True
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -179,9 +184,10 @@ class Counts:
     def to_dict(self) -> list[dict[str, Any]]:
         """Return one mapping a row: counts, money in euro (`..._eur`), rates (None where NaN)."""
         rates = {name: getattr(self, name) for name in RATES}
+        left_out = {*MONEY, *_SUMS, *(() if self.has_census else CENSUS)}
         return [
             {"name": name.item() if isinstance(name, np.generic) else name}
-            | {m.name.lower(): int(self.counts[r, m]) for m in Metric if m not in MONEY and m not in _SUMS}
+            | {m.name.lower(): int(self.counts[r, m]) for m in Metric if m not in left_out}
             | {f"{m.name.lower()}_eur": int(self.counts[r, m]) / NANO for m in MONEY}
             | {"value_eur": float(self.value_eur[r]), "value_nano": int(self.value_nano[r])}
             | {rate: plain(values[r]) for rate, values in rates.items()}
@@ -360,18 +366,16 @@ def plain(number: float) -> float | None:
     return float(number) if math.isfinite(number) else None
 
 
-def measure(run: Run, until_day: int | None = None) -> Measures:
-    """Return the measures of a run.
+def measure(run: Run) -> Measures:
+    """Return the measures of a run, up to where its users have been brought.
 
-    Args:
-        run: an engine whose users have all been brought to the end.
-        until_day: the day that they have been brought to; None: the horizon.
+    Raises:
+        ValueError: that is not the end of a day.
     """
     scenario, users, tally, books = run.scenario, run.users, run.tally, run.totals()
-    horizon = scenario.calendar.horizon_days
-    n_days = horizon if until_day is None else until_day
-    if not 1 <= n_days <= horizon:
-        raise ValueError(f"until_day: expected 1 to {horizon} (the horizon), got {until_day}")
+    n_days = run.hour // 24
+    if n_days < 1 or run.hour % 24:
+        raise ValueError(f"a run is measured in whole days, at least one; it stands at hour {run.hour}")
 
     by_day = books.by_day[:n_days].sum(axis=1)
     weeks = np.arange(n_days) // 7
@@ -389,9 +393,9 @@ def measure(run: Run, until_day: int | None = None) -> Measures:
         total=Counts(np.asarray(["all"]), by_day.sum(axis=0, keepdims=True)),
         by_user=Counts(tally["user_id"].copy(), np.hstack([tally["counts"].astype(np.int64), money])),
         by_segment=Counts(np.asarray(segments), books.by_day.sum(axis=0)),
-        by_campaign=Counts(np.asarray([*campaigns, NONE]), books.by_campaign.sum(axis=1)),
-        by_channel=Counts(np.asarray([*CHANNELS, NONE]), _channel_counts(books.by_campaign)),
-        by_local_hour=Counts(np.asarray(hours), books.by_hour),
+        by_campaign=Counts(np.asarray([*campaigns, NONE]), books.by_campaign.sum(axis=1), has_census=False),
+        by_channel=Counts(np.asarray([*CHANNELS, NONE]), _channel_counts(books.by_campaign), has_census=False),
+        by_local_hour=Counts(np.asarray(hours), books.by_hour, has_census=False),
         by_day=Counts(np.arange(n_days), by_day),
         by_week=Counts(np.arange(len(by_week)), by_week),
         new=_retention(books, users, tally, n_days, is_arrival=True),

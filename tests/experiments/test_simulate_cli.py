@@ -19,6 +19,7 @@ from click.testing import CliRunner, Result
 from experiments import results, runs
 from experiments.cli import main
 from experiments.config import load_scenario
+from simulator.events import EventEngine
 from simulator.measures import Run
 from simulator.records import MONEY
 
@@ -90,6 +91,35 @@ def test_the_written_scenario_gives_the_same_run_again(folder: Path) -> None:
 def test_threads_do_not_change_the_result(folder: Path) -> None:
     one = kairos("simulate", "ecommerce", *SMALL, "--threads", "1", "--json")
     assert one.stdout == kairos("simulate", "ecommerce", *SMALL, "--json").stdout
+
+
+def test_both_engines_give_the_same_measures(folder: Path) -> None:
+    fleet = kairos("simulate", "ecommerce", *SMALL, "--json")
+    assert kairos("simulate", "ecommerce", *SMALL, "--json", "--engine", "events").stdout == fleet.stdout
+
+
+def test_a_trace_has_every_event_on_a_line(folder: Path) -> None:
+    arguments = ("simulate", "ecommerce", *SMALL, "--engine", "events", "--trace", "below/events.jsonl", "--json")
+    told = json.loads(kairos(*arguments).stdout)
+    events = [json.loads(line) for line in Path("below/events.jsonl").read_text("utf-8").splitlines()]
+    times = [event["time_hours"] for event in events]
+    assert times == sorted(times)
+    of_users = [event for event in events if event["user"] is not None]
+    assert {"time_hours", "user", "event", "campaign", "channel", "reason"} <= set(of_users[0])
+    sends = [event for event in of_users if event["event"] == "send"]
+    assert len(sends) == told["total"]["sends"]
+    assert {event["campaign"] for event in sends} <= {row["name"] for row in told["by_campaign"]}
+    assert {event["channel"] for event in sends} == {"push"}
+
+
+def test_an_interrupted_trace_leaves_no_file(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(self: EventEngine, *arguments: Any, **options: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(EventEngine, "run", interrupted)
+    result = kairos("simulate", "ecommerce", *SMALL, "--engine", "events", "--trace", "events.jsonl")
+    assert result.exit_code == 130
+    assert list(folder.iterdir()) == []
 
 
 # ----------------------------------------------------------------------------------------------------- compare
