@@ -11,7 +11,9 @@ from experiments.faults import ConfigError
 
 # name: where the command is, and its line in `kairos --help`, kept here so that help imports no command.
 COMMANDS = {
+    "compare": ("experiments.simulate:compare", "Compare policies on the same users under common luck."),
     "config": ("experiments.config_command:config", "Check, show and list scenarios."),
+    "simulate": ("experiments.simulate:simulate", "Run one policy and measure what it comes to."),
 }
 
 
@@ -19,9 +21,11 @@ class LazyCommands(click.Group):
     """Imports a command when it runs, and tells a config's faults without a traceback."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names, in alphabetical order."""
         return sorted(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Return a command, imported now."""
         if cmd_name not in COMMANDS:
             return None
         module, _, attribute = COMMANDS[cmd_name][0].partition(":")
@@ -30,12 +34,17 @@ class LazyCommands(click.Group):
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the list of commands from the lines kept here."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, COMMANDS[name][1]) for name in self.list_commands(ctx)])
 
     def invoke(self, ctx: click.Context) -> Any:
+        """Run a command; a bad config exits with 1, an interruption with 130, as a shell expects."""
         try:
             return super().invoke(ctx)
+        except KeyboardInterrupt:
+            click.echo("Interrupted.", err=True)
+            ctx.exit(130)
         except ConfigError as error:
             click.echo(str(error), err=True)
             ctx.exit(1)
