@@ -18,8 +18,8 @@ from matplotlib.figure import Figure
 
 from experiments.compare import Comparison, Effect
 from experiments.headlines import comparison_headline, daily_gain_eur, run_headline
-from simulator.measures import Floats, Measures, Retention, ratio
-from simulator.records import MONEY, NANO, Metric
+from simulator.measures import Measures, Retention, ratio
+from simulator.records import MONEY, NANO, Floats, Metric
 
 INK, FAINT, GRID, LOSS = "#222222", "#767676", "#E4E4E4", "#D55E00"
 BASE = "#8A8A8A"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from simulator.compiled import compiled
-from simulator.records import HOURS_A_WEEK, NANO, Event, Metric
+from simulator.records import HOURS_A_WEEK, NANO, Books, Event, Metric, Record, World
 
 SESSION_VALUE = int(Metric.SESSION_VALUE)
 NO_CHANNEL = 3  # rows that belong to no channel are booked under the last campaign, which is "none"
@@ -22,14 +22,23 @@ def nano(euros: float) -> int:
 
 
 @compiled
-def moment(user, world):  # type: ignore[no-untyped-def]
+def moment(user: Record, world: World) -> tuple[int, int]:
     """Return (UTC day, local hour of the week) of the user's now: where the books file what happens."""
     hour = int(user.now_hours)
     return hour // 24, world.local_hours[user.zone, hour] % HOURS_A_WEEK
 
 
 @compiled
-def count(user, at, books, tally, metric, amount, campaign, channel):  # type: ignore[no-untyped-def]
+def count(
+    user: Record,
+    at: tuple[int, int],
+    books: Books,
+    tally: Record,
+    metric: int,
+    amount: int,
+    campaign: int,
+    channel: int,
+) -> None:
     """Add an amount to one metric: per user, by day and segment, by local hour, by campaign and channel.
 
     Args:
@@ -47,7 +56,7 @@ def count(user, at, books, tally, metric, amount, campaign, channel):  # type: i
 
 
 @compiled
-def count_census(user, at, books, tally, metric, amount):  # type: ignore[no-untyped-def]
+def count_census(user: Record, at: tuple[int, int], books: Books, tally: Record, metric: int, amount: int) -> None:
     """Add an amount to one metric of the census: per user, by day and segment; it has no hour and no campaign."""
     books.by_day[at[0], user.segment, metric] += amount
     if metric < FATIGUE_MICRO:
@@ -55,7 +64,7 @@ def count_census(user, at, books, tally, metric, amount):  # type: ignore[no-unt
 
 
 @compiled
-def mark_active(user, at, books, tally, campaign, channel):  # type: ignore[no-untyped-def]
+def mark_active(user: Record, at: tuple[int, int], books: Books, tally: Record, campaign: int, channel: int) -> None:
     """Count the user once a day and once a week (DAU, WAU), and by day since the cohort's start."""
     day = at[0]
     if tally.last_day != day:
@@ -71,7 +80,9 @@ def mark_active(user, at, books, tally, campaign, channel):  # type: ignore[no-u
 
 
 @compiled
-def journal(user, books, kind, reason, campaign, channel, hour, amount):  # type: ignore[no-untyped-def]
+def journal(
+    user: Record, books: Books, kind: int, reason: int, campaign: int, channel: int, hour: int, amount: int
+) -> None:
     """Write one event to the journal, if there is room; without a journal this costs one comparison.
 
     Args:

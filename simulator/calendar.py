@@ -44,8 +44,8 @@ def day_curve(segment: Segment, weights: tuple[float, float, float], shift_hours
             curve = curve + weight * von_mises(hours, peak, sharpness)
         if segment.extra_peak_hour is not None:
             curve = curve + weights[1] * von_mises(hours, segment.extra_peak_hour - segment.shift_hours, 12.0)
-    means: npt.NDArray[np.float64] = curve.mean(axis=1)
-    return means / means.mean()
+    means = curve.mean(axis=1)
+    return np.asarray(means / means.mean(), dtype=np.float64)
 
 
 def chronotype_shifts() -> npt.NDArray[np.float64]:
@@ -96,7 +96,9 @@ def local_hours(calendar: Calendar, population: Population) -> npt.NDArray[np.in
     """
     hours = np.arange(calendar.horizon_days * 24 + 1)
     origin = calendar.start.weekday() * 24 + HOURS_A_WEEK
-    rows = [origin + hours + zone.offset_hours + _saving(zone, calendar.start, len(hours)) for zone in population.time_zones]
+    rows = [
+        origin + hours + zone.offset_hours + _saving(zone, calendar.start, len(hours)) for zone in population.time_zones
+    ]
     return np.asarray(rows, np.int32)
 
 

@@ -7,7 +7,7 @@ import numpy as np
 from simulator.behaviour.interest import is_in_context
 from simulator.compiled import compiled
 from simulator.config import CHANNELS, STAGES, TRIGGERS, Scenario, Scheduled, Triggered
-from simulator.records import CAMPAIGN, EMAIL, PUSH, Kind, Records, Trigger
+from simulator.records import CAMPAIGN, EMAIL, PUSH, Kind, Record, Records, Trigger
 
 SCHEDULED = int(Kind.SCHEDULED)
 BROWSE = int(Trigger.BROWSE)
@@ -75,7 +75,7 @@ def _bits(chosen: tuple[str, ...] | None, known: tuple[str, ...] | list[str]) ->
 
 
 @compiled
-def is_triggered(user, law, campaign, hour):  # type: ignore[no-untyped-def]
+def is_triggered(user: Record, law: Record, campaign: Record, hour: int) -> bool:
     """Return whether the user's own event holds a triggered campaign open at an hour.
 
     An event in hour h opens the campaign from hour h + 1 + delay until h + 1 + expiry (exclusive).
@@ -94,7 +94,7 @@ def is_triggered(user, law, campaign, hour):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def is_eligible(user, history, law, campaign, campaign_index, hour):  # type: ignore[no-untyped-def]
+def is_eligible(user: Record, history: Record, law: Record, campaign: Record, campaign_index: int, hour: int) -> bool:
     """Return whether a campaign may be sent to a user at an hour, channels apart: window, trigger, audience, cap."""
     if campaign.kind == SCHEDULED:
         if not campaign.start_hour <= hour < campaign.end_hour:
@@ -111,7 +111,7 @@ def is_eligible(user, history, law, campaign, campaign_index, hour):  # type: ig
 
 
 @compiled
-def open_channel(user, law, campaign, allowed):  # type: ignore[no-untyped-def]
+def open_channel(user: Record, law: Record, campaign: Record, allowed: int) -> int:
     """Return the channel to use for a campaign among those allowed and visibly consented to, push first; or -1."""
     usable = campaign.channels & allowed & user.seen_opted_in
     if law.is_open[PUSH] and usable & 1:

@@ -14,11 +14,15 @@ import shutil
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numba
 
 F = TypeVar("F", bound=Callable[..., object])
+
+# Numba's hints leave out its settings and the switch that turns reference counting off.
+_CONFIG: Any = numba.config
+_NJIT: Any = numba.njit
 
 _STALE_SECONDS = 30 * 24 * 3600.0
 
@@ -50,14 +54,14 @@ _FOLDER = _cache_folder()
 
 def _decorate(function: F, *, is_parallel: bool = False, may_allocate: bool = False, is_inlined: bool = False) -> F:
     # The cache folder is read when a function is decorated; other users of Numba in the process keep their own.
-    before = numba.config.CACHE_DIR
-    numba.config.CACHE_DIR = _FOLDER
+    before = _CONFIG.CACHE_DIR
+    _CONFIG.CACHE_DIR = _FOLDER
     try:
         # No fastmath: results must not depend on how a function was inlined. error_model="numpy" drops the
         # branch on every division.
         # Without allocation there is nothing to count: reference counts of the shared tables, two atomic writes a
         # call, would cost four times the law itself.
-        wrapped: F = numba.njit(
+        wrapped: F = _NJIT(
             cache=True,
             nogil=True,
             error_model="numpy",
@@ -66,7 +70,7 @@ def _decorate(function: F, *, is_parallel: bool = False, may_allocate: bool = Fa
             _nrt=may_allocate,
         )(function)
     finally:
-        numba.config.CACHE_DIR = before
+        _CONFIG.CACHE_DIR = before
     return wrapped
 
 
@@ -102,7 +106,7 @@ each = numba.prange
 
 def use_threads(n_threads: int) -> None:
     """Set how many threads parallel loops use; the results do not depend on it."""
-    limit: int = numba.config.NUMBA_NUM_THREADS
+    limit: int = _CONFIG.NUMBA_NUM_THREADS
     if not 1 <= n_threads <= limit:
         raise ValueError(f"threads: expected 1 to {limit} on this machine, got {n_threads}")
     numba.set_num_threads(n_threads)

@@ -21,15 +21,15 @@ from simpy.events import Timeout
 
 from simulator.compiled import compiled_generator
 from simulator.config import Scenario, Scheduled
-from simulator.fleet import DECISION, advance
-from simulator.life import CENSUS, QUIET, SLOT, apply, dispatch, refuse
+from simulator.life import CENSUS, apply, dispatch, refuse
+from simulator.passing_time import DECISION, QUIET, SLOT, advance
 from simulator.population_run import PopulationRun
-from simulator.records import Books, Event, Reason
+from simulator.records import Books, Event, Floats, Reason, Records, Wishes, World
 from simulator.senders import Sender
 from simulator.settlement import NO_WISH, REFUSED_HOURS
 
 TRACE_ROWS = 64  # more than one event can write
-AFTER_ALL = 2  # SimPy priority: after the users' own events of that instant
+AFTER_ALL: Any = 2  # SimPy priority: after the users' own events of that instant
 Trace = Callable[[dict[str, Any]], None]
 CHANNEL_NAMES = ("push", "email", "in_app", "sms")
 
@@ -162,9 +162,7 @@ class Office:
     (Lindley's recursion); the user therefore need not be interrupted later.
     """
 
-    def __init__(
-        self, run: EventEngine, env: simpy.Environment, wishes: np.ndarray, verdicts: np.ndarray
-    ) -> None:
+    def __init__(self, run: EventEngine, env: simpy.Environment, wishes: np.ndarray, verdicts: np.ndarray) -> None:
         self.run = run
         self.env = env
         self.wishes = wishes
@@ -183,7 +181,7 @@ class Office:
         return answer
 
     def _settle(self, _: SimpyEvent) -> None:
-        rows = np.asarray([i for i, _ in self.waiting])
+        rows = np.asarray([row for row, _ in self.waiting])
         run = self.run
         answers = run.shared.settle(
             run.users["key"][rows], self.wishes[rows], round(self.env.now), run.world.law, run.world.campaigns
@@ -191,13 +189,13 @@ class Office:
         self.verdicts[rows] = answers
         run.longest_queue_hours = max(run.longest_queue_hours, float(answers.max()))
         waiting, self.waiting = self.waiting, []
-        for _, answer in waiting:
+        for _row, answer in waiting:
             answer.succeed()
 
 
 def told(row: Any, scenario: Scenario) -> dict[str, Any]:
     """Return one journal row in words."""
-    kind, campaign, reason = Event(row["kind"]), int(row["campaign"]), Reason(row["reason"])
+    kind, campaign, reason = Event(int(row["kind"])), int(row["campaign"]), Reason(int(row["reason"]))
     has_channel = campaign >= 0 or kind in (Event.OPT_OUT, Event.OPT_IN)
     return {
         "time_hours": float(row["time_hours"]),
@@ -227,7 +225,18 @@ def _at(env: simpy.Environment, when: float) -> Timeout:
 
 
 @compiled_generator
-def user_life(users, i, history, tally, world, rule, books, wishes, verdicts, until):  # type: ignore[no-untyped-def]
+def user_life(
+    users: Records,
+    i: int,
+    history: Records,
+    tally: Records,
+    world: World,
+    rule: Records,
+    books: Books,
+    wishes: Wishes,
+    verdicts: Floats,
+    until: float,
+) -> Iterator[float]:
     """Live one user's life until `until`, yielding the time of each event just before it happens.
 
     A decision to send leaves its wish in `wishes[i]` and finds the office's verdict in `verdicts[i]`. The census needs

@@ -8,33 +8,20 @@ Where they share a budget or a gateway, or a policy outside decides, all users g
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from simulator.compiled import compiled, compiled_parallel, each, inlined, on_threads
+from simulator.compiled import compiled_parallel, each, inlined, on_threads
 from simulator.config import Scenario
 from simulator.law import build_world
-from simulator.life import (
-    CENSUS,
-    KNOWN_LEFT,
-    LEFT,
-    PRESENT,
-    QUIET,
-    SLOT,
-    apply,
-    coast,
-    dispatch,
-    find_event,
-    refuse,
-)
+from simulator.life import CENSUS, apply, dispatch, refuse
+from simulator.passing_time import DECISION, KNOWN_LEFT, PRESENT, QUIET, SLOT, advance, begin_hour, is_gone
 from simulator.population_run import PopulationRun
-from simulator.records import HOURS_A_WEEK, Books, Event, Records
-from simulator.senders import Sender, choose, is_due, phase_of
+from simulator.records import Books, Floats, Ints, Record, Records, Wishes, World
+from simulator.senders import Sender
 from simulator.settlement import NO_WISH, REFUSED_HOURS, Shared
 
-DECISION = int(Event.DECISION)
 SILENT = Sender().record()
 
 
@@ -54,7 +41,9 @@ class Fleet(PopulationRun):
         """Begin the present hour for all users and return what the sender wishes for each, NO_WISH for silence."""
         wishes = np.empty(len(self.users), np.int32)
         with on_threads(len(self.books.by_day)):
-            _wish_blocks(self.users, self.history, self.tally, self.world, rule, *self._split(), self.hour, wishes)
+            _wish_blocks(
+                self.users, self.history, self.tally, self.world, rule, self.books, self._bounds(), self.hour, wishes
+            )
         return wishes
 
     def step(
@@ -69,7 +58,8 @@ class Fleet(PopulationRun):
         """Carry out one decision for each user, live through `n_hours`, and return the sender's next wishes.
 
         Args:
-            wishes: campaign * 4 + channel, or NO_WISH; shape (U,).
+            wishes: campaign * 4 + channel, or NO_WISH; shape (U,). A wish for a user who is not there yet, or who is
+                known to have left, is left undone.
             queue_hours: time in the gateway, or REFUSED_HOURS; shape (U,).
             is_last: the run stops here: the next hour is not begun, and nobody is asked for a wish.
         """
@@ -81,7 +71,8 @@ class Fleet(PopulationRun):
                 self.tally,
                 self.world,
                 rule,
-                *self._split(),
+                self.books,
+                self._bounds(),
                 self.hour,
                 self.hour + n_hours,
                 not is_last,
@@ -93,14 +84,15 @@ class Fleet(PopulationRun):
         self.hour += n_hours
         return after
 
-    def _split(self) -> tuple[Any, ...]:
-        """Return the books' arrays and the bounds of each worker's users."""
-        bounds = np.linspace(0, len(self.users), self.books.by_day.shape[0] + 1).astype(np.int64)
-        return (*self.books, bounds)
+    def _bounds(self) -> Ints:
+        """Return where each worker's users begin and end, shape (workers + 1,)."""
+        return np.linspace(0, len(self.users), len(self.books.by_day) + 1).astype(np.int64)
 
     def _run_fused(self, rule: Records, until_hour: int) -> None:
         with on_threads(len(self.books.by_day)):
-            _run_blocks(self.users, self.history, self.tally, self.world, rule, *self._split(), float(until_hour))
+            _run_blocks(
+                self.users, self.history, self.tally, self.world, rule, self.books, self._bounds(), float(until_hour)
+            )
         self.hour = until_hour
 
 
@@ -126,7 +118,10 @@ def run_together(
     wishes = [fleet.wishes(rule) for fleet in fleets]
     for hour in range(first.hour, until):
         verdicts = settle_wishes(fleets, wishes, shared, hour)
-        wishes = [fleet.step(w, v, rule, is_last=hour + 1 == until) for fleet, w, v in zip(fleets, wishes, verdicts, strict=True)]
+        wishes = [
+            fleet.step(w, v, rule, is_last=hour + 1 == until)
+            for fleet, w, v in zip(fleets, wishes, verdicts, strict=True)
+        ]
         if on_day and (hour + 1) % 24 == 0:
             on_day((hour + 1) // 24)
     for fleet in fleets[1:]:
@@ -186,64 +181,8 @@ def _stops(start: int, until: int, every: int) -> list[int]:
     return [*range(start + every, until, every), until]
 
 
-@compiled
-def is_gone(user, hour):  # type: ignore[no-untyped-def]
-    """Return whether the sender knows by the start of an hour that the user has left."""
-    if user.status == LEFT and hour >= user.next_drift_hours:
-        user.status = KNOWN_LEFT
-    return user.status == KNOWN_LEFT
-
-
 @inlined
-def begin_hour(user, history, world, rule, hour, local):  # type: ignore[no-untyped-def]
-    """Work off the start of an hour, once: the census of a new day comes first, then the sender's decision."""
-    if hour % 24 == 0 and user.status == PRESENT and user.census_day != hour // 24:
-        user.census_day = hour // 24
-        return CENSUS
-    user.hour_begun = hour
-    if hour % world.law[0].epoch_hours == 0 and is_due(user, history, rule, local, hour, phase_of(user, rule)):
-        wish = choose(user, history, world, rule, hour)
-        if wish >= 0:
-            return DECISION + SLOT * wish
-    return QUIET
-
-
-@inlined
-def advance(user, history, world, rule, until):  # type: ignore[no-untyped-def]
-    """Bring a user to its next event, census or decision, however many quiet hours away, or to `until`.
-
-    Returns:
-        An event's code (kind + SLOT * slot), CENSUS, DECISION + SLOT * wish, or QUIET: `until` is reached.
-    """
-    law = world.law[0]
-    while user.now_hours < until:
-        hour = int(user.now_hours)
-        if user.status != PRESENT and is_gone(user, hour):
-            user.now_hours = until
-            return QUIET
-        local = world.local_hours[user.zone, hour]
-        if user.hour_begun != hour:
-            code = begin_hour(user, history, world, rule, hour, local)
-            if code != QUIET:
-                return code
-        if user.status != PRESENT:
-            user.now_hours = hour + 1.0
-            continue
-        if user.now_hours == hour and user.next_scheduled_hours >= hour + 1:
-            coast(user, history, world, rule, hour, until)
-            if user.now_hours > hour:
-                continue
-        week_hour = local % HOURS_A_WEEK
-        organic = world.organic[user.table_row, week_hour]
-        attention = world.attention[user.table_row, week_hour]
-        code = find_event(user, law, hour, organic, world.days[local // 24, 0], attention)
-        if code != QUIET:
-            return code
-    return QUIET
-
-
-@inlined
-def live(user, history, tally, world, rule, books, until):  # type: ignore[no-untyped-def]
+def live(user: Record, history: Record, tally: Record, world: World, rule: Record, books: Books, until: float) -> None:
     """Live through all events until `until`; sends are granted at once."""
     while True:
         code = advance(user, history, world, rule, until)
@@ -256,28 +195,56 @@ def live(user, history, tally, world, rule, books, until):  # type: ignore[no-un
             apply(user, world, books, tally, code)
 
 
-@compiled_parallel
-def _run_blocks(  # type: ignore[no-untyped-def]
-    users, history, tally, world, rule, by_day, by_hour, by_campaign, by_age, journal, used, bounds, until
-):
-    for w in each(bounds.shape[0] - 1):
-        books = Books(by_day[w], by_hour[w], by_campaign[w], by_age[w], journal[w], used[w])
-        for i in range(bounds[w], bounds[w + 1]):
-            live(users[i], history[i], tally[i], world, rule[0], books, until)
+@inlined
+def page_of(books: Books, worker: int) -> Books:
+    """Return one worker's books."""
+    return Books(
+        books.by_day[worker],
+        books.by_hour[worker],
+        books.by_campaign[worker],
+        books.by_age[worker],
+        books.journal[worker],
+        books.journal_used[worker],
+    )
 
 
 @compiled_parallel
-def _wish_blocks(  # type: ignore[no-untyped-def]
-    users, history, tally, world, rule, by_day, by_hour, by_campaign, by_age, journal, used, bounds, hour, wishes
-):
+def _run_blocks(
+    users: Records,
+    history: Records,
+    tally: Records,
+    world: World,
+    rule: Records,
+    books: Books,
+    bounds: Ints,
+    until: float,
+) -> None:
     for w in each(bounds.shape[0] - 1):
-        books = Books(by_day[w], by_hour[w], by_campaign[w], by_age[w], journal[w], used[w])
+        own = page_of(books, w)
         for i in range(bounds[w], bounds[w + 1]):
-            wishes[i] = wish_at(users[i], history[i], tally[i], world, rule[0], books, hour)
+            live(users[i], history[i], tally[i], world, rule[0], own, until)
+
+
+@compiled_parallel
+def _wish_blocks(
+    users: Records,
+    history: Records,
+    tally: Records,
+    world: World,
+    rule: Records,
+    books: Books,
+    bounds: Ints,
+    hour: int,
+    wishes: Wishes,
+) -> None:
+    for w in each(bounds.shape[0] - 1):
+        own = page_of(books, w)
+        for i in range(bounds[w], bounds[w + 1]):
+            wishes[i] = wish_at(users[i], history[i], tally[i], world, rule[0], own, hour)
 
 
 @inlined
-def wish_at(user, history, tally, world, rule, books, hour):  # type: ignore[no-untyped-def]
+def wish_at(user: Record, history: Record, tally: Record, world: World, rule: Record, books: Books, hour: int) -> int:
     """Begin an hour for a user who stands at its start, and return what the sender wishes."""
     while user.now_hours == hour and user.hour_begun != hour:
         if user.status != PRESENT and is_gone(user, hour):
@@ -291,38 +258,33 @@ def wish_at(user, history, tally, world, rule, books, hour):  # type: ignore[no-
 
 
 @compiled_parallel
-def _step_blocks(  # type: ignore[no-untyped-def]
-    users,
-    history,
-    tally,
-    world,
-    rule,
-    by_day,
-    by_hour,
-    by_campaign,
-    by_age,
-    journal,
-    used,
-    bounds,
-    hour,
-    until,
-    begins_next,
-    wishes,
-    queue_hours,
-    silent,
-    after,
-):
+def _step_blocks(
+    users: Records,
+    history: Records,
+    tally: Records,
+    world: World,
+    rule: Records,
+    books: Books,
+    bounds: Ints,
+    hour: int,
+    until: int,
+    begins_next: bool,
+    wishes: Wishes,
+    queue_hours: Floats,
+    silent: Records,
+    after: Wishes,
+) -> None:
     for w in each(bounds.shape[0] - 1):
-        books = Books(by_day[w], by_hour[w], by_campaign[w], by_age[w], journal[w], used[w])
+        own = page_of(books, w)
         for i in range(bounds[w], bounds[w + 1]):
             user = users[i]
-            if wishes[i] >= 0:
+            if wishes[i] >= 0 and user.now_hours == hour and user.status != KNOWN_LEFT:
                 campaign, channel = wishes[i] // 4, wishes[i] % 4
                 if queue_hours[i] == REFUSED_HOURS:
-                    refuse(user, world, books, tally[i], hour, campaign, channel)
+                    refuse(user, world, own, tally[i], hour, campaign, channel)
                 else:
-                    dispatch(user, world, books, tally[i], history[i], hour, campaign, channel, queue_hours[i])
-            live(user, history[i], tally[i], world, silent[0], books, float(until))
+                    dispatch(user, world, own, tally[i], history[i], hour, campaign, channel, queue_hours[i])
+            live(user, history[i], tally[i], world, silent[0], own, float(until))
             after[i] = NO_WISH
             if begins_next:
-                after[i] = wish_at(user, history[i], tally[i], world, rule[0], books, until)
+                after[i] = wish_at(user, history[i], tally[i], world, rule[0], own, until)

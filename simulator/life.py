@@ -1,10 +1,7 @@
-"""A user's life, hour by hour: the one composition of the law that both engines run.
+"""What happens to a user: the events of the law, and the sending of one message.
 
-Time is cut only at UTC hours and at the user's own events. `coast` and `find_event` bring a user to the next of these;
-`apply` lets the event happen; `dispatch` sends one message. Every clock carries one exponential threshold; an interval
-uses up its integrated hazard, and the event falls where the threshold is gone (`luck`, DESIGN "Clocks, not dice").
-
-A quiet whole hour costs a few multiplications: neither a draw nor an exponential.
+`passing_time` brings a user to its next event; `apply` lets it happen; `dispatch` sends. Both engines run these, in
+the same order for the same user, which is why they agree to the last bit.
 """
 
 from __future__ import annotations
@@ -14,33 +11,23 @@ import numpy as np
 from simulator import luck
 from simulator.behaviour.attention import (
     IN_TRANSIT,
-    MUCH,
     WAITING,
     arrival_hours,
-    earliest_notice,
     earliest_scheduled,
     empty_slot,
-    expiry_hours,
     free_slot,
-    notice_rate,
-    spend_attention,
     spent_on,
 )
-from simulator.behaviour.churn import base_hazard, churn_irritation, churn_used, hours_to_churn
+from simulator.behaviour.churn import base_hazard, churn_irritation
 from simulator.behaviour.delivery import delay_hours, failure_reason
 from simulator.behaviour.fatigue import fatigue_now, habituate, refresh, tire
 from simulator.behaviour.interest import draw_category, drift, is_in_context, relevance
 from simulator.behaviour.response import is_click, open_logit, open_prob, order_prob, payment_delay_hours
-from simulator.behaviour.sessions import ONE, decay, held_rate, kept_after, hours_to_session, satiate, session_value_eur, urge
-from simulator.behaviour.withdrawal import (
-    hours_to_opt_out,
-    irritate,
-    irritation_of,
-    is_night,
-    opt_out_used,
-)
+from simulator.behaviour.sessions import satiate, session_value_eur
+from simulator.behaviour.withdrawal import irritate, irritation_of, is_night
 from simulator.books import count, count_census, journal, mark_active, moment, nano
 from simulator.compiled import compiled, inlined
+from simulator.passing_time import SLOT
 from simulator.records import (
     EMAIL,
     HOURS_A_WEEK,
@@ -48,17 +35,18 @@ from simulator.records import (
     N_PAYMENTS,
     NEVER,
     PUSH,
+    Books,
     Event,
     Kind,
     Metric,
     Reason,
+    Record,
     Stage,
     Status,
     Trigger,
+    World,
 )
-from simulator.senders import is_due, phase_of
 
-QUIET = int(Event.QUIET)
 CENSUS = int(Event.CENSUS)
 REFUSED = int(Event.REFUSED)
 SEND = int(Event.SEND)
@@ -73,7 +61,6 @@ OPT_OUT = int(Event.OPT_OUT)
 OPT_IN = int(Event.OPT_IN)
 CHURN = int(Event.CHURN)
 DRIFT = int(Event.DRIFT)
-
 SENDS = int(Metric.SENDS)
 FAILURES = int(Metric.FAILURES)
 DELIVERIES = int(Metric.DELIVERIES)
@@ -103,7 +90,6 @@ MARGIN = int(Metric.MARGIN)
 DISCOUNT = int(Metric.DISCOUNT)
 SEND_COST = int(Metric.SEND_COST)
 COMPLAINT_COST = int(Metric.COMPLAINT_COST)
-
 NO_REASON = int(Reason.NONE)
 OPENED = int(Reason.OPENED)
 CLICKED = int(Reason.CLICKED)
@@ -118,253 +104,18 @@ COMPLAINED = int(Reason.COMPLAINT)
 BASE = int(Reason.BASE)
 TOO_LATE = int(Reason.TOO_LATE)
 NO_BUDGET = int(Reason.NO_BUDGET)
-
 PRESENT = int(Status.PRESENT)
 LEFT = int(Status.LEFT)
-KNOWN_LEFT = int(Status.KNOWN_LEFT)
-
 NEW = int(Stage.NEW)
 ACTIVE = int(Stage.ACTIVE)
 LAPSING = int(Stage.LAPSING)
 DORMANT = int(Stage.DORMANT)
-
 SCHEDULED = int(Kind.SCHEDULED)
 LOCATION = int(Trigger.LOCATION)
 
-SLOT = 64  # an event's code is kind + SLOT * slot
-
-
-# ------------------------------------------------------------------------------------------------ passing time
-
-
-@compiled
-def coast(user, history, world, rule, hour, until):  # type: ignore[no-untyped-def]
-    """Live through whole quiet hours: from the start of `hour`, which has been begun, while nothing happens.
-
-    Stops at the start of the first hour in which something may happen, at a midnight (census), where the sender is
-    due, or at `until`. Everything stays in registers; levels are rounded to float32 each hour, so it does not matter
-    where a run is cut.
-    """
-    law = world.law[0]
-    last = min(int(until), int(min(user.next_scheduled_hours, 1e9)), (hour // 24 + 1) * 24)
-    habit, satiation, salience = user.habit, user.satiation, user.salience
-    dissatisfaction, honeymoon = user.dissatisfaction, user.honeymoon
-    push, email, in_app = user.irritation_push, user.irritation_email, user.irritation_in_app
-    clock_session, clock_churn = user.clock_session, user.clock_churn
-    clock_push, clock_email = user.clock_push, user.clock_email
-    push_spent, email_spent = user.push_spent, user.email_spent
-    push_limit, email_limit = MUCH, MUCH
-    if user.n_waiting > 0:
-        push_limit, email_limit = earliest_notice(user, False), earliest_notice(user, True)
-    phase = phase_of(user, rule)
-    kept = law.keep_irritation
-    begun = hour
-    local = world.local_hours[user.zone, hour]
-    while hour < last:
-        week_hour = local % HOURS_A_WEEK
-        rate = held_rate(
-            user.session_rate,
-            habit,
-            honeymoon,
-            dissatisfaction,
-            law.drag,
-            world.organic[user.table_row, week_hour],
-            world.days[local // 24, 0],
-        )
-        base = base_hazard(user.churn_rate, habit, dissatisfaction, law.drag, law.habit_shield)
-        bother = churn_irritation(push, email, in_app, law)
-        session_used = rate * urge(
-            satiation, salience, law.floor, ONE, law.area_satiation, law.area_salience, law.area_both
-        )
-        churn_hour = churn_used(base, law, bother, ONE, kept)
-        push_used = opt_out_used(law.opt_out_prob[PUSH], push, kept)
-        email_used = opt_out_used(law.opt_out_prob[EMAIL], email, kept)
-        if (
-            clock_session <= session_used
-            or clock_churn <= churn_hour
-            or clock_push <= push_used
-            or clock_email <= email_used
-        ):
-            break
-        if user.n_waiting > 0:
-            attention = world.attention[user.table_row, week_hour]
-            push_after = push_spent + user.push_attention * attention
-            email_after = email_spent + user.email_attention * attention
-            if push_after >= push_limit or email_after >= email_limit:
-                break
-            push_spent = push_after
-            email_spent = email_after
-        clock_session -= session_used
-        clock_churn -= churn_hour
-        clock_push -= push_used
-        clock_email -= email_used
-        habit = decay(habit, law.keep_habit)
-        satiation = decay(satiation, law.keep_satiation)
-        salience = decay(salience, law.keep_salience)
-        dissatisfaction = decay(dissatisfaction, law.keep_dissatisfaction)
-        honeymoon = decay(honeymoon, law.keep_honeymoon)
-        push = decay(push, kept)
-        email = decay(email, kept)
-        in_app = decay(in_app, kept)
-        hour += 1
-        local = world.local_hours[user.zone, hour]
-        if hour == last or (hour % law.epoch_hours == 0 and is_due(user, history, rule, local, hour, phase)):
-            break
-        begun = hour
-    user.hour_begun = begun
-    user.now_hours = hour
-    user.habit, user.satiation, user.salience = habit, satiation, salience
-    user.dissatisfaction, user.honeymoon = dissatisfaction, honeymoon
-    user.irritation_push, user.irritation_email, user.irritation_in_app = push, email, in_app
-    user.clock_session, user.clock_churn = clock_session, clock_churn
-    user.clock_push, user.clock_email = clock_push, clock_email
-    user.push_spent, user.email_spent = push_spent, email_spent
-
-
-@compiled
-def find_event(user, law, hour, organic, season, attention):  # type: ignore[no-untyped-def]
-    """Bring a user to its next own event within the hour, or to the hour's end, whichever comes first.
-
-    Args:
-        organic, attention: the tables' values for this user and hour; season: the day's index. (Scalars, because
-            handing on the world's tables costs more than what is done with them.)
-
-    Returns:
-        The event's code, kind + SLOT * slot, or QUIET at the end of the hour. The event has not happened yet.
-    """
-    rate = held_rate(
-        user.session_rate, user.habit, user.honeymoon, user.dissatisfaction, law.drag, organic, season
-    )
-    base = base_hazard(user.churn_rate, user.habit, user.dissatisfaction, law.drag, law.habit_shield)
-    irritation = churn_irritation(user.irritation_push, user.irritation_email, user.irritation_in_app, law)
-    start = user.now_hours
-    end = hour + 1.0
-    span = end - start
-    when = end
-    code = QUIET
-
-    # What is scheduled.
-    if user.next_scheduled_hours < end:
-        when, code = scheduled_event(user, law)
-        when = max(when, start)
-
-    # Notices: constant hazard within the hour.
-    if user.n_waiting > 0:
-        for slot in range(N_MAIL):
-            if user.mail_state[slot] == WAITING:
-                channel = user.mail_channel[slot]
-                hazard = notice_rate(user, channel, attention)
-                left = user.mail_clock[slot] - spent_on(user, channel)
-                if hazard * span >= left:
-                    time = start + max(left, 0.0) / hazard if hazard > 0.0 else start
-                    if is_sooner(time, NOTICE, when, code):
-                        when, code = time, NOTICE + SLOT * slot
-
-    # Clocks of the whole user.
-    left_satiation = kept_after(span, law.satiation_hours)
-    left_salience = kept_after(span, law.salience_hours)
-    kept = kept_after(span, law.irritation_hours)
-    session_used = rate * urge_over(user, law, span, left_satiation, left_salience)
-    if session_used >= user.clock_session:
-        time = start + hours_to_session(user, law, rate, user.clock_session, span)
-        if is_sooner(time, SESSION, when, code):
-            when, code = time, SESSION
-    if opt_out_used(law.opt_out_prob[PUSH], user.irritation_push, kept) >= user.clock_push:
-        time = start + hours_to_opt_out(law, law.opt_out_prob[PUSH], user.irritation_push, user.clock_push)
-        if is_sooner(time, OPT_OUT, when, code):
-            when, code = time, OPT_OUT + SLOT * PUSH
-    if opt_out_used(law.opt_out_prob[EMAIL], user.irritation_email, kept) >= user.clock_email:
-        time = start + hours_to_opt_out(law, law.opt_out_prob[EMAIL], user.irritation_email, user.clock_email)
-        if is_sooner(time, OPT_OUT, when, code):
-            when, code = time, OPT_OUT + SLOT * EMAIL
-    if churn_used(base, law, irritation, span, kept) >= user.clock_churn:
-        time = start + hours_to_churn(base, law, irritation, user.clock_churn, span)
-        if is_sooner(time, CHURN, when, code):
-            when, code = time, CHURN
-
-    if code == QUIET:
-        spend(user, law, span, rate, base, irritation, attention, left_satiation, left_salience, kept)
-        user.now_hours = end
-        return QUIET
-    span = when - start
-    if span > 0.0:
-        left_satiation = kept_after(span, law.satiation_hours)
-        left_salience = kept_after(span, law.salience_hours)
-        kept = kept_after(span, law.irritation_hours)
-        spend(user, law, span, rate, base, irritation, attention, left_satiation, left_salience, kept)
-    user.now_hours = when
-    return code
-
-
-@compiled
-def urge_over(user, law, span, left_satiation, left_salience):  # type: ignore[no-untyped-def]
-    """Return `urge` over a span of hours from the user's state, given exp(-span/tau) of satiation and salience."""
-    return urge(
-        user.satiation,
-        user.salience,
-        law.floor,
-        span,
-        law.satiation_hours * (1.0 - left_satiation),
-        law.salience_hours * (1.0 - left_salience),
-        law.both_hours * (1.0 - left_satiation * left_salience),
-    )
-
-
-@compiled
-def is_sooner(time, kind, when, code):  # type: ignore[no-untyped-def]
-    """Return whether an event at `time` comes before the one found so far; ties by the order of `Event`."""
-    return time < when or (time == when and code != QUIET and kind < code % SLOT)
-
-
-@compiled
-def scheduled_event(user, law):  # type: ignore[no-untyped-def]
-    """Return (time, code) of the earliest scheduled event; ties by the order of `Event`, then by slot."""
-    when, code = NEVER, QUIET
-    for slot in range(N_MAIL):
-        if user.mail_state[slot] == IN_TRANSIT:
-            time = arrival_hours(user, slot)
-            if time < when or (time == when and code % SLOT > DELIVERY):
-                when, code = time, DELIVERY + SLOT * slot
-        elif user.mail_state[slot] == WAITING:
-            time = expiry_hours(user, law, slot)
-            if time < when:
-                when, code = time, EXPIRY + SLOT * slot
-    for k in range(N_PAYMENTS):
-        if user.payment_hours[k] < when:
-            when, code = user.payment_hours[k], PAYMENT + SLOT * k
-    if user.next_drift_hours < when:
-        when, code = user.next_drift_hours, DRIFT
-    return when, code
-
-
-@compiled
-def spend(user, law, span, rate, base, irritation, attention, left_satiation, left_salience, kept):  # type: ignore[no-untyped-def]
-    """Use up the clocks and decay the levels over a span of hours within one hour.
-
-    Args:
-        left_satiation, left_salience, kept: exp(-span/tau) of satiation, salience and irritation.
-    """
-    user.clock_session -= rate * urge_over(user, law, span, left_satiation, left_salience)
-    user.clock_churn -= churn_used(base, law, irritation, span, kept)
-    user.clock_push -= opt_out_used(law.opt_out_prob[PUSH], user.irritation_push, kept)
-    user.clock_email -= opt_out_used(law.opt_out_prob[EMAIL], user.irritation_email, kept)
-    if user.n_waiting > 0:
-        spend_attention(user, attention, span)
-    user.habit = decay(user.habit, kept_after(span, law.habit_hours))
-    user.satiation = decay(user.satiation, left_satiation)
-    user.salience = decay(user.salience, left_salience)
-    user.dissatisfaction = decay(user.dissatisfaction, kept_after(span, law.dissatisfaction_hours))
-    user.honeymoon = decay(user.honeymoon, kept_after(span, law.honeymoon_hours))
-    user.irritation_push = decay(user.irritation_push, kept)
-    user.irritation_email = decay(user.irritation_email, kept)
-    user.irritation_in_app = decay(user.irritation_in_app, kept)
-
-
-# ------------------------------------------------------------------------------------------------------- events
-
 
 @inlined
-def apply(user, world, books, tally, code):  # type: ignore[no-untyped-def]
+def apply(user: Record, world: World, books: Books, tally: Record, code: int) -> None:
     """Let the event happen to which `next_event` has brought the user."""
     law = world.law[0]
     kind = code % SLOT
@@ -395,7 +146,17 @@ def apply(user, world, books, tally, code):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def dispatch(user, world, books, tally, history, hour, campaign_index, channel, queue_hours):  # type: ignore[no-untyped-def]
+def dispatch(
+    user: Record,
+    world: World,
+    books: Books,
+    tally: Record,
+    history: Record,
+    hour: int,
+    campaign_index: int,
+    channel: int,
+    queue_hours: float,
+) -> None:
     """Send one message at the start of an hour: it is paid now, and reaches the device now, later or never.
 
     Args:
@@ -444,7 +205,7 @@ def dispatch(user, world, books, tally, history, hour, campaign_index, channel, 
 
 
 @inlined
-def refuse(user, world, books, tally, hour, campaign, channel):  # type: ignore[no-untyped-def]
+def refuse(user: Record, world: World, books: Books, tally: Record, hour: int, campaign: int, channel: int) -> None:
     """Book a wish that a shared budget could not pay."""
     at = moment(user, world)
     count(user, at, books, tally, REFUSALS, 1, campaign, channel)
@@ -452,7 +213,7 @@ def refuse(user, world, books, tally, hour, campaign, channel):  # type: ignore[
 
 
 @inlined
-def arrive(user, world, books, tally, slot):  # type: ignore[no-untyped-def]
+def arrive(user: Record, world: World, books: Books, tally: Record, slot: int) -> None:
     """A message reaches the device: its appeal is fixed from the state before it, then it tires and irritates."""
     at = moment(user, world)
     law = world.law[0]
@@ -477,7 +238,7 @@ def arrive(user, world, books, tally, slot):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def notice(user, world, books, tally, slot):  # type: ignore[no-untyped-def]
+def notice(user: Record, world: World, books: Books, tally: Record, slot: int) -> None:
     """A waiting message is noticed: it reminds of the app, and may be opened, clicked, and lead into a session."""
     at = moment(user, world)
     law = world.law[0]
@@ -505,7 +266,7 @@ def notice(user, world, books, tally, slot):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def lose(user, world, books, tally, slot, reason):  # type: ignore[no-untyped-def]
+def lose(user: Record, world: World, books: Books, tally: Record, slot: int, reason: int) -> None:
     """A message leaves the mailbox unnoticed."""
     at = moment(user, world)
     campaign = user.mail_campaign[slot]
@@ -518,7 +279,9 @@ def lose(user, world, books, tally, slot, reason):  # type: ignore[no-untyped-de
 
 
 @inlined
-def have_session(user, world, books, tally, campaign, channel, hour):  # type: ignore[no-untyped-def]
+def have_session(
+    user: Record, world: World, books: Books, tally: Record, campaign: int, channel: int, hour: int
+) -> None:
     """A session, unasked (campaign -1) or driven by a message: its value, an order perhaps, and what it leaves.
 
     The marks of a driven session are keyed by its send, those of an organic one by its count.
@@ -577,7 +340,20 @@ def have_session(user, world, books, tally, campaign, channel, hour):  # type: i
 
 
 @inlined
-def order(user, world, books, tally, campaign, channel, hour, category, margin, discount, offset, index):  # type: ignore[no-untyped-def]
+def order(
+    user: Record,
+    world: World,
+    books: Books,
+    tally: Record,
+    campaign: int,
+    channel: int,
+    hour: int,
+    category: int,
+    margin: float,
+    discount: float,
+    offset: int,
+    index: np.uint64,
+) -> None:
     """An order: money is booked at once, paid later; the need is used up, and its category stays on the mind."""
     at = moment(user, world)
     law = world.law[0]
@@ -609,7 +385,7 @@ def order(user, world, books, tally, campaign, channel, hour, category, margin, 
 
 
 @inlined
-def pay(user, world, books, tally, place):  # type: ignore[no-untyped-def]
+def pay(user: Record, world: World, books: Books, tally: Record, place: int) -> None:
     """An order is paid: an outcome with its time; its money was booked with the order."""
     at = moment(user, world)
     user.payment_hours[place] = NEVER
@@ -618,7 +394,7 @@ def pay(user, world, books, tally, place):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def opt_out(user, world, books, tally, channel):  # type: ignore[no-untyped-def]
+def opt_out(user: Record, world: World, books: Books, tally: Record, channel: int) -> None:
     """A channel is given up. Nothing on it is delivered from now on; for push the sender learns at the next session."""
     at = moment(user, world)
     law = world.law[0]
@@ -645,7 +421,7 @@ def opt_out(user, world, books, tally, channel):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def leave(user, world, books, tally):  # type: ignore[no-untyped-def]
+def leave(user: Record, world: World, books: Books, tally: Record) -> None:
     """The user leaves for good. The sender can know only some days later; open orders are paid now."""
     at = moment(user, world)
     law = world.law[0]
@@ -667,7 +443,7 @@ def leave(user, world, books, tally):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def take_census(user, world, books, tally):  # type: ignore[no-untyped-def]
+def take_census(user: Record, world: World, books: Books, tally: Record) -> None:
     """The nightly snapshot: who is there, who can be reached, how tired they are, and each user's lifecycle stage."""
     at = moment(user, world)
     law = world.law[0]

@@ -18,9 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from simulator.config import CHANNELS, Scenario
-from simulator.records import HOURS_A_WEEK, MONEY, N_METRICS, NANO, Books, Ints, Metric, Records
-
-Floats = npt.NDArray[np.float64]
+from simulator.records import HOURS_A_WEEK, MONEY, N_METRICS, NANO, Books, Floats, Ints, Metric, Records
 
 NONE = "none"  # the row of what belongs to no campaign, or to no channel
 WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")

@@ -27,6 +27,9 @@ from simulator.records import (
     PUSH,
     TALLY,
     USER,
+    Floats,
+    Ints,
+    Record,
     Records,
     World,
 )
@@ -75,7 +78,7 @@ def population(scenario: Scenario, world: World, first_user: int = 0, n_users: i
     """
     total = scenario.population.n_users
     n_users = total - first_user if n_users is None else n_users
-    if not (0 <= first_user and 0 <= n_users and first_user + n_users <= total):
+    if not (first_user >= 0 and n_users >= 0 and first_user + n_users <= total):
         raise ValueError(f"users {first_user} to {first_user + n_users} are not within the population of {total}")
     users = np.zeros(n_users, USER)
     p = scenario.population
@@ -148,14 +151,16 @@ def _people(scenario: Scenario) -> Records:
 
 
 @compiled_parallel
-def _people_blocks(users, first_user, world, people, tables, bounds):  # type: ignore[no-untyped-def]
+def _people_blocks(
+    users: Records, first_user: int, world: World, people: Records, tables: Floats, bounds: Ints
+) -> None:
     for block in each(bounds.shape[0] - 1):
         for i in range(bounds[block], bounds[block + 1]):
             make_user(users[i], first_user + i, world, people[0], tables)
 
 
 @compiled
-def draw_share(cumulative, unit):  # type: ignore[no-untyped-def]
+def draw_share(cumulative: Record, unit: float) -> int:
     """Return the index of the share that a uniform number falls into."""
     k = 0
     while unit >= cumulative[k]:
@@ -164,7 +169,7 @@ def draw_share(cumulative, unit):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def make_user(user, user_id, world, people, tables):  # type: ignore[no-untyped-def]
+def make_user(user: Record, user_id: int, world: World, people: Record, tables: Floats) -> None:
     """Fill one record: traits, and the state before anything has happened.
 
     Source of the distributions: USER_MODEL 2.3. A mature user's churn rate is the survivor's posterior,
@@ -263,6 +268,6 @@ def make_user(user, user_id, world, people, tables):  # type: ignore[no-untyped-
 
 
 @compiled
-def mixed(correlation, given, own):  # type: ignore[no-untyped-def]
+def mixed(correlation: float, given: float, own: float) -> float:
     """Return a normal score with the given correlation to another: the Gaussian copula's recipe."""
     return correlation * given + math.sqrt(1.0 - correlation * correlation) * own

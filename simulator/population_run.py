@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 
@@ -17,7 +17,6 @@ from simulator.law import build_world
 from simulator.population import blank_history, blank_tally, population
 from simulator.records import EVENT, HOURS_A_WEEK, N_METRICS, Books, World
 from simulator.settlement import Shared
-
 
 USERS_WORTH_A_THREAD = 4096
 
@@ -67,7 +66,8 @@ class PopulationRun:
         """Write all state to one file, which appears whole or not at all."""
         temporary = path.with_suffix(".partial")
         with temporary.open("wb") as file:
-            np.savez(
+            save: Any = np.savez
+            save(
                 file,
                 users=self.users,
                 history=self.history,

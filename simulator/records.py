@@ -27,7 +27,11 @@ NANO = 1e9  # nano-euros in a euro
 PUSH, EMAIL, IN_APP, SMS = range(4)
 
 # Array types. A record array has no static element type, hence Any.
+Record = Any  # one record of such an array
 Records = npt.NDArray[Any]
+Floats = npt.NDArray[Any]
+Wishes = npt.NDArray[np.int32]
+Keys = npt.NDArray[np.uint64]
 Ints = npt.NDArray[np.int64]
 
 

@@ -19,8 +19,8 @@ import numpy as np
 from simulator import luck
 from simulator.behaviour.interest import relevance
 from simulator.catalogue import is_eligible, open_channel
-from simulator.compiled import compiled, inlined
-from simulator.records import HOURS_A_WEEK, LONG_AGO, SENDER, Kind, Records
+from simulator.compiled import compiled
+from simulator.records import HOURS_A_WEEK, LONG_AGO, SENDER, Kind, Record, Records, World
 
 KINDS = ("never", "evenly", "hours", "random")
 PICKS = ("uniform", "interest", "urgency", "lru", "mru", "fixed")
@@ -122,13 +122,13 @@ def _base(name: str) -> Sender | None:
 
 
 @compiled
-def phase_of(user, rule):  # type: ignore[no-untyped-def]
+def phase_of(user: Record, rule: Record) -> float:
     """Return the user's own offset in an even schedule, in sends, within (0, 1); 0 for senders that need none."""
     return luck.uniform(user.key, luck.SENDER_PHASE, np.uint64(0)) if rule.kind == EVENLY else 0.0
 
 
 @compiled
-def is_due(user, history, rule, local, hour, phase):  # type: ignore[no-untyped-def]
+def is_due(user: Record, history: Record, rule: Record, local: int, hour: int, phase: float) -> bool:
     """Return whether a sender's schedule asks for a send in this hour, and it may see a channel open.
 
     Args:
@@ -158,7 +158,7 @@ def is_due(user, history, rule, local, hour, phase):  # type: ignore[no-untyped-
 
 
 @compiled
-def choose(user, history, world, rule, hour):  # type: ignore[no-untyped-def]
+def choose(user: Record, history: Record, world: World, rule: Record, hour: int) -> int:
     """Return which campaign a sender that is due wishes to send: campaign * 4 + channel, or -1: none is eligible."""
     law = world.law[0]
     best = -1

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from simulator import luck
 from simulator.compiled import compiled
 from simulator.config import Scenario
-from simulator.records import Records
+from simulator.records import Floats, Ints, Keys, Records, Wishes
 from simulator.senders import Sender
 
 NO_WISH = -1
@@ -87,13 +87,13 @@ class Shared:
 
 
 @compiled
-def _settle_keys(keys, wishes, hour, rank):  # type: ignore[no-untyped-def]
+def _settle_keys(keys: Keys, wishes: Wishes, hour: int, rank: Keys) -> None:
     for i in range(keys.shape[0]):
         rank[i] = luck.hashed(keys[i], luck.SEND_SETTLE, luck.send_index(hour, wishes[i] // 4, wishes[i] % 4))
 
 
 @compiled
-def through_outages(start, service, outages):  # type: ignore[no-untyped-def]
+def through_outages(start: float, service: float, outages: Floats) -> float:
     """Return when a message that the gateway takes up at `start` leaves it; it stands still during outages."""
     finish = start + service
     for k in range(outages.shape[0]):
@@ -104,7 +104,18 @@ def through_outages(start, service, outages):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def _settle(order, wishes, hour, law, campaigns, spent, free, service, outages, verdict):  # type: ignore[no-untyped-def]
+def _settle(
+    order: Ints,
+    wishes: Wishes,
+    hour: int,
+    law: Records,
+    campaigns: Records,
+    spent: Ints,
+    free: Floats,
+    service: float,
+    outages: Floats,
+    verdict: Floats,
+) -> None:
     """Grant wishes in order: a budget pays while it lasts; the gateway is one server, first come first served.
 
     The waiting time follows Lindley's recursion (1952): start = max(arrival, previous finish).

@@ -7,38 +7,40 @@ split hazard in activity time after Bonfrer & Dreze 2007).
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from simulator.compiled import compiled
-from simulator.records import EMAIL, NEVER, N_MAIL, N_PAYMENTS, Mail
+from simulator.records import EMAIL, N_MAIL, N_PAYMENTS, NEVER, Mail, Record
 
 EMPTY = int(Mail.EMPTY)
 IN_TRANSIT = int(Mail.IN_TRANSIT)
 WAITING = int(Mail.WAITING)
-MUCH = np.float32(1e30)  # more attention than anyone has
+MUCH: Any = np.float32(1e30)  # more attention than anyone has
 
 
 @compiled
-def notice_rate(user, channel, attention):  # type: ignore[no-untyped-def]
+def notice_rate(user: Record, channel: int, attention: float) -> float:
     """Return the notice hazard per hour of a message that waits on a channel."""
     return (user.email_attention if channel == EMAIL else user.push_attention) * attention
 
 
 @compiled
-def spent_on(user, channel):  # type: ignore[no-untyped-def]
-    """Return the attention spent on a channel since the mailbox was last empty; message clocks are set on this scale."""
+def spent_on(user: Record, channel: int) -> float:
+    """Return the attention spent on a channel since the mailbox was last empty: the scale of messages' clocks."""
     return user.email_spent if channel == EMAIL else user.push_spent
 
 
 @compiled
-def spend_attention(user, attention, span):  # type: ignore[no-untyped-def]
+def spend_attention(user: Record, attention: float, span: float) -> None:
     """Spend attention on whatever waits, over a span of hours within one hour."""
     user.push_spent += user.push_attention * attention * span
     user.email_spent += user.email_attention * attention * span
 
 
 @compiled
-def earliest_notice(user, is_email):  # type: ignore[no-untyped-def]
+def earliest_notice(user: Record, is_email: bool) -> float:
     """Return at how much attention spent the next message on e-mail, or on any other channel, is noticed."""
     first = MUCH
     for slot in range(N_MAIL):
@@ -48,19 +50,19 @@ def earliest_notice(user, is_email):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def arrival_hours(user, slot):  # type: ignore[no-untyped-def]
+def arrival_hours(user: Record, slot: int) -> float:
     """Return when the message in a slot reaches (or reached) the device."""
     return user.mail_hour[slot] + float(user.mail_delay[slot])
 
 
 @compiled
-def expiry_hours(user, law, slot):  # type: ignore[no-untyped-def]
+def expiry_hours(user: Record, law: Record, slot: int) -> float:
     """Return when the message in a slot lapses unnoticed: its life counts from dispatch, as providers count it."""
     return user.mail_hour[slot] + law.life_hours[user.mail_channel[slot]]
 
 
 @compiled
-def free_slot(user):  # type: ignore[no-untyped-def]
+def free_slot(user: Record) -> int:
     """Return an empty mailbox slot, or else the one whose message was dispatched first."""
     oldest = 0
     for slot in range(N_MAIL):
@@ -72,7 +74,7 @@ def free_slot(user):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def empty_slot(user, slot):  # type: ignore[no-untyped-def]
+def empty_slot(user: Record, slot: int) -> None:
     """Take a message out of its slot. The slot is wiped, so that equal histories leave equal records."""
     if user.mail_state[slot] == WAITING:
         user.n_waiting -= 1
@@ -89,7 +91,7 @@ def empty_slot(user, slot):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def earliest_scheduled(user, law):  # type: ignore[no-untyped-def]
+def earliest_scheduled(user: Record, law: Record) -> float:
     """Return the time of the user's next event that needs no clock: arrival, lapse, payment, drift."""
     first = user.next_drift_hours
     for k in range(N_PAYMENTS):

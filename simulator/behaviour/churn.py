@@ -8,17 +8,19 @@ Heterogeneity alone makes the hazard of a cohort fall (Fader & Hardie: shifted b
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 
 from simulator.behaviour.sessions import ONE, ZERO
 from simulator.compiled import compiled
+from simulator.records import Record
 
-HALF = np.float32(0.5)
+HALF: Any = np.float32(0.5)
 
 
 @compiled
-def shield_of(habit, power):  # type: ignore[no-untyped-def]
+def shield_of(habit: float, power: float) -> float:
     """Return (1 + habit) ** -power, without a power for the common ones."""
     if power == HALF:
         return ONE / math.sqrt(ONE + habit)
@@ -28,25 +30,25 @@ def shield_of(habit, power):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def base_hazard(churn_rate, habit, dissatisfaction, drag, power):  # type: ignore[no-untyped-def]
+def base_hazard(churn_rate: float, habit: float, dissatisfaction: float, drag: float, power: float) -> float:
     """Return the churn hazard per hour apart from irritation, held within an hour."""
     return churn_rate * (ONE + drag * dissatisfaction) * shield_of(habit, power)
 
 
 @compiled
-def churn_irritation(push, email, in_app, law):  # type: ignore[no-untyped-def]
+def churn_irritation(push: float, email: float, in_app: float, law: Record) -> float:
     """Return the irritation that counts towards leaving, weighted by channel."""
     return push + law.churn_email_weight * email + law.churn_in_app_weight * in_app
 
 
 @compiled
-def churn_used(base, law, irritation, span, kept):  # type: ignore[no-untyped-def]
+def churn_used(base: float, law: Record, irritation: float, span: float, kept: float) -> float:
     """Return the churn hazard integrated over a span of hours, `kept` = exp(-span/tau_I)."""
     return base * span + law.churn_prob * irritation * (ONE - kept)
 
 
 @compiled
-def hours_to_churn(base, law, irritation, clock, limit):  # type: ignore[no-untyped-def]
+def hours_to_churn(base: float, law: Record, irritation: float, clock: float, limit: float) -> float:
     """Return when, in hours from now, the churn clock is used up, given that it is within `limit`: Newton."""
     low, high = 0.0, limit
     span = 0.5 * limit

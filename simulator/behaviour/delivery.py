@@ -6,7 +6,7 @@ import numpy as np
 
 from simulator import luck
 from simulator.compiled import compiled
-from simulator.records import EMAIL, PUSH, Reason, Status
+from simulator.records import EMAIL, PUSH, Reason, Record, Status
 
 PRESENT = int(Status.PRESENT)
 NOT_OPTED_IN = int(Reason.NOT_OPTED_IN)
@@ -16,7 +16,7 @@ REJECTED = int(Reason.REJECTED)
 
 
 @compiled
-def is_token_stale(user, law):  # type: ignore[no-untyped-def]
+def is_token_stale(user: Record, law: Record) -> bool:
     """Return whether the push token went stale since the app was last used; a session renews it.
 
     Source: 5-10 % of tokens stale per 90 days (Appolar). The threshold is keyed by the sessions so far.
@@ -26,7 +26,7 @@ def is_token_stale(user, law):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def failure_reason(user, law, channel, index):  # type: ignore[no-untyped-def]
+def failure_reason(user: Record, law: Record, channel: int, index: np.uint64) -> int:
     """Return why a dispatched message will never reach the device, or 0: it will."""
     if user.status != PRESENT:
         return USER_LEFT
@@ -41,7 +41,7 @@ def failure_reason(user, law, channel, index):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def delay_hours(user, law, channel, index):  # type: ignore[no-untyped-def]
+def delay_hours(user: Record, law: Record, channel: int, index: np.uint64) -> float:
     """Return hours from the gateway to the device: latency, and waiting for an offline device.
 
     Source: about 15 % of devices are disconnected (MoEngage); exponential reconnection, modelling choice (K19).

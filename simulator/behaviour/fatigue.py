@@ -9,11 +9,11 @@ import math
 
 from simulator.behaviour.sessions import decay, kept_after
 from simulator.compiled import compiled
-from simulator.records import N_CATEGORIES
+from simulator.records import N_CATEGORIES, Record
 
 
 @compiled
-def refresh(user, law):  # type: ignore[no-untyped-def]
+def refresh(user: Record, law: Record) -> None:
     """Bring fatigue, habituation, purchase need and intent up to the user's now.
 
     Source: exponential recovery, the recency penalty of Yancey & Settles (KDD 2020) for habituation.
@@ -39,19 +39,19 @@ def refresh(user, law):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def fatigue_now(user, law):  # type: ignore[no-untyped-def]
+def fatigue_now(user: Record, law: Record) -> float:
     """Return fatigue at the user's now, in push-equivalents, without touching the record."""
     return decay(user.fatigue, math.exp(-max(0.0, user.now_hours - user.levels_hours) / law.fatigue_hours))
 
 
 @compiled
-def tire(user, law, intensity, channel):  # type: ignore[no-untyped-def]
+def tire(user: Record, law: Record, intensity: float, channel: int) -> None:
     """Add the fatigue of one message: its campaign's intensity times its channel's weight."""
     user.fatigue += law.channel_fatigue[channel] * intensity
 
 
 @compiled
-def habituate(user, law, bucket):  # type: ignore[no-untyped-def]
+def habituate(user: Record, law: Record, bucket: int) -> None:
     """Add one exposure to a content bucket: H <- (1 - omega) H + 1.
 
     omega = 1 keeps recency alone (Yancey & Settles), omega = 0 accumulates (rebounding bandits, Leqi et al. 2021).

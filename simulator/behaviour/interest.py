@@ -8,7 +8,7 @@ import numpy as np
 
 from simulator import luck
 from simulator.compiled import compiled
-from simulator.records import N_CATEGORIES
+from simulator.records import N_CATEGORIES, Floats, Record
 
 QUANTILE_LIMIT = 6.5  # normal scores that the quantile tables reach to
 QUANTILE_STEP = 1.0 / 256.0
@@ -25,7 +25,7 @@ def quantile(table: np.ndarray, score: float) -> float:
 
 
 @compiled
-def relevance(user, category):  # type: ignore[no-untyped-def]
+def relevance(user: Record, category: int) -> float:
     """Return how far a category stands out among the user's interests, in standard deviations, within +-2.5.
 
     Source: modelling choice, USER_MODEL 2.3: z-score of the log share over the user's own categories.
@@ -44,7 +44,7 @@ def relevance(user, category):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def draw_category(user, unit):  # type: ignore[no-untyped-def]
+def draw_category(user: Record, unit: float) -> int:
     """Return the category that a uniform number falls into, by the user's interest shares (Dirichlet)."""
     total = 0.0
     for k in range(N_CATEGORIES):
@@ -58,7 +58,7 @@ def draw_category(user, unit):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def drift(user, law, interest):  # type: ignore[no-untyped-def]
+def drift(user: Record, law: Record, interest: Floats) -> None:
     """Redraw one interest, and set when the next one goes: on average one in `drift_hours`."""
     index = np.uint64(user.n_drifts)
     category = int(luck.uniform(user.key, luck.DRIFT_CATEGORY, index) * N_CATEGORIES)
@@ -70,7 +70,7 @@ def drift(user, law, interest):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def is_in_context(user, law):  # type: ignore[no-untyped-def]
+def is_in_context(user: Record, law: Record) -> bool:
     """Return whether the user is in the context (near a store): a two-state Markov process. Modelling choice.
 
     Nothing else depends on it, so it is brought up to now only when somebody asks.

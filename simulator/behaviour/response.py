@@ -8,7 +8,7 @@ import numpy as np
 
 from simulator import luck
 from simulator.compiled import compiled
-from simulator.records import EMAIL, Kind
+from simulator.records import EMAIL, Kind, Record
 
 SCHEDULED = int(Kind.SCHEDULED)
 
@@ -20,7 +20,7 @@ def logistic(x: float) -> float:
 
 
 @compiled
-def novelty_of(campaign, hour):  # type: ignore[no-untyped-def]
+def novelty_of(campaign: Record, hour: int) -> float:
     """Return exp(-age/life) of a campaign's news at an hour. Triggered messages are always fresh.
 
     Source: modelling choice, USER_MODEL 2.4: news age by hours, promotions by days.
@@ -34,7 +34,9 @@ def novelty_of(campaign, hour):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def open_logit(user, law, campaign, channel, r, in_place, hour, competition):  # type: ignore[no-untyped-def]
+def open_logit(
+    user: Record, law: Record, campaign: Record, channel: int, r: float, in_place: bool, hour: int, competition: float
+) -> float:
     """Return the logit of opening a message that reaches the device now, before it has any effect itself.
 
     Args:
@@ -57,14 +59,14 @@ def open_logit(user, law, campaign, channel, r, in_place, hour, competition):  #
 
 
 @compiled
-def open_prob(law, logit, waited_hours, n_others):  # type: ignore[no-untyped-def]
+def open_prob(law: Record, logit: float, waited_hours: float, n_others: int) -> float:
     """Return the probability of opening a message noticed after a wait, among others that wait too."""
     late = law.beta_waiting * (1.0 - math.exp(-waited_hours / law.waiting_hours))
     return logistic(logit - late - law.crowding * n_others)
 
 
 @compiled
-def is_click(user, law, channel, index):  # type: ignore[no-untyped-def]
+def is_click(user: Record, law: Record, channel: int, index: np.uint64) -> bool:
     """Return whether an opened message leads into the app: every push does, an e-mail sometimes."""
     if channel != EMAIL:
         return True
@@ -72,7 +74,7 @@ def is_click(user, law, channel, index):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def order_prob(user, law, logit, r):  # type: ignore[no-untyped-def]
+def order_prob(user: Record, law: Record, logit: float, r: float) -> float:
     """Return the probability of an order after a session that a message drove; a recent one lowers it.
 
     Args:
@@ -83,7 +85,7 @@ def order_prob(user, law, logit, r):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def payment_delay_hours(law, key: np.uint64, is_fast_stream: int, hours_stream: int, index: np.uint64):  # type: ignore[no-untyped-def]
+def payment_delay_hours(law: Record, key: np.uint64, is_fast_stream: int, hours_stream: int, index: np.uint64) -> float:
     """Return hours from order to payment: a quick share and a slow one.
 
     Source: mixture of two exponentials through Chapelle's (KDD 2014) 35 % in an hour and 50 % in a day (K15).

@@ -4,7 +4,7 @@ The hazard, per hour (USER_MODEL 2.5, modelling choice; resetting satiation and 
 message-free use a renewal process with a closed-form survival, and yet holds satiation and forgetting both):
 
     rate * (1 - satiation) * (floor + (1 - floor) * salience)
-    rate = session_rate * organic(local hour) * season(day) * (1 + honeymoon) * (1 + habit) / (1 + drag * dissatisfaction)
+    rate = session_rate * organic(hour) * season(day) * (1 + honeymoon) * (1 + habit) / (1 + drag * dissatisfaction)
 
 Within an hour `rate` is held; satiation and salience are integrated exactly.
 """
@@ -12,14 +12,16 @@ Within an hour `rate` is held; satiation and salience are integrated exactly.
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 
 from simulator.compiled import compiled
+from simulator.records import Record
 
-ONE = np.float32(1.0)  # float32 on float32 stays float32
-ZERO = np.float32(0.0)
-FLOOR = np.float32(1e-18)  # no level lingers among denormals, which cost threefold
+ONE: Any = np.float32(1.0)  # float32 on float32 stays float32
+ZERO: Any = np.float32(0.0)
+FLOOR: Any = np.float32(1e-18)  # no level lingers among denormals, which cost threefold
 
 
 @compiled
@@ -47,7 +49,15 @@ def kept_after(span: float, tau: float) -> float:
 
 
 @compiled
-def held_rate(session_rate, habit, honeymoon, dissatisfaction, drag, organic, season):  # type: ignore[no-untyped-def]
+def held_rate(
+    session_rate: float,
+    habit: float,
+    honeymoon: float,
+    dissatisfaction: float,
+    drag: float,
+    organic: float,
+    season: float,
+) -> float:
     """Return the session rate per hour apart from satiation and salience, held within an hour.
 
     Args:
@@ -60,7 +70,15 @@ def held_rate(session_rate, habit, honeymoon, dissatisfaction, drag, organic, se
 
 
 @compiled
-def urge(satiation, salience, floor, span, area_satiation, area_salience, area_both):  # type: ignore[no-untyped-def]
+def urge(
+    satiation: float,
+    salience: float,
+    floor: float,
+    span: float,
+    area_satiation: float,
+    area_salience: float,
+    area_both: float,
+) -> float:
     """Return the integral over a span of (1 - satiation) * (floor + (1 - floor) * salience), in hours.
 
     Args:
@@ -74,7 +92,7 @@ def urge(satiation, salience, floor, span, area_satiation, area_salience, area_b
 
 
 @compiled
-def hours_to_session(user, law, rate, clock, limit):  # type: ignore[no-untyped-def]
+def hours_to_session(user: Record, law: Record, rate: float, clock: float, limit: float) -> float:
     """Return when, in hours from now, the session clock is used up, given that it is within `limit`.
 
     Newton's method inside a shrinking bracket: the integral rises, so it always ends.
@@ -113,7 +131,7 @@ def hours_to_session(user, law, rate, clock, limit):  # type: ignore[no-untyped-
 
 
 @compiled
-def habit_jump(user, law):  # type: ignore[no-untyped-def]
+def habit_jump(user: Record, law: Record) -> float:
     """Return the habit that one session adds; capped so that sessions breed at most 0.3 sessions each.
 
     Source: branching ratio n = j tau_E lambda of a Hawkes process (K7); the cap is a modelling choice.
@@ -123,13 +141,13 @@ def habit_jump(user, law):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def session_value_eur(user, law):  # type: ignore[no-untyped-def]
+def session_value_eur(user: Record, law: Record) -> float:
     """Return what a session is worth, in euro: less when the user was here a moment ago."""
     return law.session_eur * law.tier_value[user.tier] * (1.0 - user.satiation)
 
 
 @compiled
-def satiate(user, law):  # type: ignore[no-untyped-def]
+def satiate(user: Record, law: Record) -> None:
     """Book a session's effect on the urge to come again: satiated, reminded, a little more used to it."""
     user.habit += habit_jump(user, law)
     user.satiation = law.satiation

@@ -12,11 +12,11 @@ import math
 from simulator.behaviour.response import logistic
 from simulator.behaviour.sessions import ONE
 from simulator.compiled import compiled
-from simulator.records import EMAIL, PUSH
+from simulator.records import EMAIL, PUSH, Record
 
 
 @compiled
-def is_night(law, local_hour):  # type: ignore[no-untyped-def]
+def is_night(law: Record, local_hour: int) -> bool:
     """Return whether a local hour of the day lies in the night of the law; the night may pass midnight."""
     if law.night_start <= law.night_end:
         return law.night_start <= local_hour < law.night_end
@@ -24,7 +24,7 @@ def is_night(law, local_hour):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def irritation_of(user, law, intensity, channel, r, local_hour):  # type: ignore[no-untyped-def]
+def irritation_of(user: Record, law: Record, intensity: float, channel: int, r: float, local_hour: int) -> float:
     """Return the irritation of one message: more when tired or at night, less when relevant.
 
     Source: USER_MODEL 2.5, modelling choice; direction from Wohllebe (2021) and Sahni et al. (2018).
@@ -38,7 +38,7 @@ def irritation_of(user, law, intensity, channel, r, local_hour):  # type: ignore
 
 
 @compiled
-def irritate(user, law, irritation, channel):  # type: ignore[no-untyped-def]
+def irritate(user: Record, law: Record, irritation: float, channel: int) -> None:
     """Book irritation on its channel; a part settles as slow dissatisfaction."""
     if channel == EMAIL:
         user.irritation_email += irritation
@@ -52,12 +52,12 @@ def irritate(user, law, irritation, channel):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def opt_out_used(prob, irritation, kept):  # type: ignore[no-untyped-def]
+def opt_out_used(prob: float, irritation: float, kept: float) -> float:
     """Return the opt-out hazard integrated over a span: pi * I * (1 - exp(-span/tau_I))."""
     return prob * irritation * (ONE - kept)
 
 
 @compiled
-def hours_to_opt_out(law, prob, irritation, clock):  # type: ignore[no-untyped-def]
+def hours_to_opt_out(law: Record, prob: float, irritation: float, clock: float) -> float:
     """Return when, in hours from now, an opt-out clock is used up, given that it will be: closed form."""
     return -law.irritation_hours * math.log1p(-clock / (prob * irritation))

@@ -5,18 +5,20 @@ User-hours are those of users who are present: someone who has left costs nothin
 
 from __future__ import annotations
 
+import functools
+import math
 import subprocess
 import sys
 import time
 from collections.abc import Callable
 
-import numba
 import numpy as np
 
 from experiments.config import load_scenario
+from simulator.compiled import compiled_parallel, each
 from simulator.config import Scenario
-from simulator.fleet import Fleet, run_in_chunks
-from simulator.records import HISTORY, USER, Metric
+from simulator.fleet import Fleet
+from simulator.records import HISTORY, USER, Floats, Metric
 from simulator.senders import Sender, sender
 from simulator.settlement import NO_WISH
 from tests.benchmarks import Row
@@ -28,10 +30,10 @@ LEAST_SECONDS = 40.0
 LEAST_GIB = 1.0
 
 
-@numba.njit(parallel=True, error_model="numpy", fastmath=False)
-def bare(levels, clocks, n_steps):  # type: ignore[no-untyped-def]
+@compiled_parallel
+def bare(levels: Floats, clocks: Floats, n_steps: int) -> None:
     """6 hashed draws, 3 exp and 2 log1p a user-step over float32 columns: no law at all."""
-    for i in numba.prange(levels.shape[0]):
+    for i in each(levels.shape[0]):
         a, b, c = levels[i, 0], levels[i, 1], levels[i, 2]
         clock = clocks[i]
         for step in range(n_steps):
@@ -43,22 +45,12 @@ def bare(levels, clocks, n_steps):  # type: ignore[no-untyped-def]
                 x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
                 x ^= x >> np.uint64(31)
                 u += np.float32(x >> np.uint64(40)) * np.float32(5.9604645e-08)
-            a = max(a * math_exp(-np.float32(0.01) * u), np.float32(1e-12)) + np.float32(0.001)
-            b = max(b * math_exp(-np.float32(0.02) * u), np.float32(1e-12)) + np.float32(0.002)
-            c = max(c * math_exp(-np.float32(0.03) * u), np.float32(1e-12)) + np.float32(0.003)
-            clock += math_log1p(a + u) - math_log1p(b * c)
+            a = max(a * math.exp(-np.float32(0.01) * u), np.float32(1e-12)) + np.float32(0.001)
+            b = max(b * math.exp(-np.float32(0.02) * u), np.float32(1e-12)) + np.float32(0.002)
+            c = max(c * math.exp(-np.float32(0.03) * u), np.float32(1e-12)) + np.float32(0.003)
+            clock += math.log1p(a + u) - math.log1p(b * c)
         levels[i, 0], levels[i, 1], levels[i, 2] = a, b, c
         clocks[i] = clock
-
-
-@numba.njit
-def math_exp(x):  # type: ignore[no-untyped-def]
-    return np.exp(x)
-
-
-@numba.njit
-def math_log1p(x):  # type: ignore[no-untyped-def]
-    return np.log1p(x)
 
 
 def best(run: Callable[[], object], repeats: int) -> float:
@@ -95,7 +87,7 @@ def fused_rate(scenario: Scenario, rule: Sender, repeats: int) -> tuple[float, i
     seconds, hours, sends = float("inf"), 0, 0
     for _ in range(repeats):
         fleet = Fleet(scenario)
-        seconds = min(seconds, best(lambda f=fleet: f.run(rule), 1))  # type: ignore[misc]
+        seconds = min(seconds, best(functools.partial(fleet.run, rule), 1))
         hours = present_hours(fleet)
         sends = int(fleet.totals().by_day[..., Metric.SENDS].sum())
     return hours / seconds, sends
@@ -183,7 +175,9 @@ def run(quick: bool) -> list[Row]:
     seconds, gib = million(size)
     budget = LEAST_SECONDS * size / 1_000_000
     rows.append(
-        Row("a million users", "s", seconds, "budget", budget, budget / seconds, 1.0, f"{size:,} users, 90 days, chunks")
+        Row(
+            "a million users", "s", seconds, "budget", budget, budget / seconds, 1.0, f"{size:,} users, 90 days, chunks"
+        )
     )
     rows.append(Row("its memory", "GiB", gib, "budget", LEAST_GIB, LEAST_GIB / gib, 1.0, "peak of the process"))
     rows.append(Row("law record", "bytes", USER.itemsize, "budget", 384, 384 / USER.itemsize, 1.0, ""))

@@ -149,8 +149,8 @@ def test_presets_share_population_structure(name: str) -> None:
         ("senior", 0.10, -1.5, None, False),
         ("shift", 0.10, 0, None, True),
     ]
-    assert population.segments[2].peak_hours == (10, 14, 21)
-    assert [s.peak_hours for s in population.segments if s.name != "home"] == [(8, 12.5, 20.5)] * 5
+    assert list(population.segments[2].peak_hours) == [10, 14, 21]
+    assert [list(s.peak_hours) for s in population.segments if s.name != "home"] == [[8, 12.5, 20.5]] * 5
     assert [(t.name, t.share, t.value) for t in population.tiers] == [
         ("low", 0.6, 0.5),
         ("mid", 0.3, 1),

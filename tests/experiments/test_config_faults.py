@@ -143,8 +143,10 @@ CAMPAIGNS = [
     ),
     (
         "audience: {stages: [new, dormnt]}",
-        "audience.stages.1: expected one of 'new', 'active', 'lapsing', 'dormant', got 'dormnt'. "
-        "Did you mean 'dormant'?",
+        (
+            "audience.stages.1: expected one of 'new', 'active', 'lapsing', 'dormant', got 'dormnt'. "
+            "Did you mean 'dormant'?"
+        ),
     ),
     ("audience: {segment: [office]}", "audience.segment: unknown key. Did you mean 'segments'?"),
     ("audience: {tiers: [Low]}", "audience.tiers.0: expected a name of lower-case letters, digits, - and _, got 'Low'"),

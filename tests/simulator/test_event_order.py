@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from experiments.config import load_scenario
 from simulator.behaviour.attention import IN_TRANSIT, WAITING, earliest_scheduled
 from simulator.events import EventEngine
 from simulator.fleet import Fleet
-from simulator.life import SLOT, is_sooner, scheduled_event
+from simulator.passing_time import SLOT, is_sooner, scheduled_event
 from simulator.records import Event
 from simulator.senders import Sender
 
@@ -68,7 +69,7 @@ def test_scheduled_ties_are_found_in_the_tables_order():
 
 def test_both_engines_work_off_a_crowded_instant_in_the_tables_order():
     rule = Sender(kind="hours", hours=tuple(range(24)), gap_hours=1000)
-    told = []
+    told: list[dict[str, Any]] = []
     events = crowded(lambda world: EventEngine(world, trace=told.append))
     events.history["sent_hour"] = 30 - 1000  # the first send is due at hour 30
     events.run(rule)

@@ -11,7 +11,7 @@ from simulator.behaviour.fatigue import fatigue_now, refresh
 from simulator.behaviour.sessions import decay, kept_after
 from simulator.behaviour.withdrawal import is_night
 from simulator.fleet import Fleet
-from simulator.life import pass_time
+from simulator.passing_time import pass_time
 from simulator.records import EMAIL, PUSH, Event
 from simulator.settlement import NO_WISH
 from tests.simulator.bare import (

@@ -152,7 +152,11 @@ def test_epochs_of_one_and_four_hours_with_the_same_sends():
     runs = []
     for epoch in (1, 4):
         world = scenario("ecommerce")
-        zones = (world.population.time_zones[0].model_copy(update={"offset_hours": 0, "daylight_saving": "none", "share": 1.0}),)
+        zones = (
+            world.population.time_zones[0].model_copy(
+                update={"offset_hours": 0, "daylight_saving": "none", "share": 1.0}
+            ),
+        )
         calendar = world.calendar.model_copy(update={"epoch_hours": epoch})
         population = world.population.model_copy(update={"time_zones": zones})
         runs.append(run(Fleet, world.model_copy(update={"calendar": calendar, "population": population}), rule))
@@ -162,5 +166,7 @@ def test_epochs_of_one_and_four_hours_with_the_same_sends():
 
 @pytest.mark.parametrize("day", [-1, 61, 20.01])
 def test_a_day_outside_the_run_is_refused(day):
-    with pytest.raises(ValueError, match=rf"expected whole hours from day 0 \(now\) to day 60 \(the horizon\), got {day}"):
+    with pytest.raises(
+        ValueError, match=rf"expected whole hours from day 0 \(now\) to day 60 \(the horizon\), got {day}"
+    ):
         Fleet(scenario("news", n_users=5)).run(sender("never"), until_day=day)
