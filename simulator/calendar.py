@@ -44,8 +44,9 @@ def day_curve(segment: Segment, weights: tuple[float, float, float], shift_hours
             curve = curve + weight * von_mises(hours, peak, sharpness)
         if segment.extra_peak_hour is not None:
             curve = curve + weights[1] * von_mises(hours, segment.extra_peak_hour - segment.shift_hours, 12.0)
-    means = curve.mean(axis=1)
-    return np.asarray(means / means.mean(), dtype=np.float64)
+    means: npt.NDArray[np.float64] = curve.mean(axis=1)
+    means /= means.mean()
+    return means
 
 
 def chronotype_shifts() -> npt.NDArray[np.float64]:
