@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from simulator.config import Calendar, Population, Scenario, Segment, TimeZone
-from simulator.records import HOURS_A_WEEK, N_BINS
+from simulator.records import HOURS_A_WEEK, N_BINS, Floats
 
 FLAT_HOURS = (7.0, 24.0)
 POINTS = 60  # an hour's mean is taken over its minutes
@@ -30,12 +30,13 @@ def _minutes() -> npt.NDArray[np.float64]:
     return minutes
 
 
-def day_curve(segment: Segment, weights: tuple[float, float, float], shift_hours: float) -> npt.NDArray[np.float64]:
+def day_curve(segment: Segment, weights: tuple[float, float, float], shift_hours: float) -> Floats:
     """Return the hourly means of relative app use over a weekday, shape (24,), mean 1.
 
     Source: peaks after Localytics (2015) and Boehmer et al. (2011); the form is USER_MODEL 2.3.
     """
     hours = _minutes() - segment.shift_hours - shift_hours
+    curve: Floats
     if segment.is_flat:
         curve = 0.03 + ((hours % 24 >= FLAT_HOURS[0]) & (hours % 24 < FLAT_HOURS[1]))
     else:
@@ -44,9 +45,8 @@ def day_curve(segment: Segment, weights: tuple[float, float, float], shift_hours
             curve = curve + weight * von_mises(hours, peak, sharpness)
         if segment.extra_peak_hour is not None:
             curve = curve + weights[1] * von_mises(hours, segment.extra_peak_hour - segment.shift_hours, 12.0)
-    means: npt.NDArray[np.float64] = curve.mean(axis=1)
-    means /= means.mean()
-    return means
+    means: Floats = curve.mean(axis=1)
+    return means / means.mean()
 
 
 def chronotype_shifts() -> npt.NDArray[np.float64]:
