@@ -45,11 +45,11 @@ def day_curve(segment: Segment, weights: tuple[float, float, float], shift_hours
             curve = curve + weight * von_mises(hours, peak, sharpness)
         if segment.extra_peak_hour is not None:
             curve = curve + weights[1] * von_mises(hours, segment.extra_peak_hour - segment.shift_hours, 12.0)
-    means: Floats = curve.mean(axis=1)
-    return means / means.mean()
+    hourly: Floats = curve.mean(axis=1)
+    return hourly / hourly.mean()
 
 
-def chronotype_shifts() -> npt.NDArray[np.float64]:
+def chronotype_shifts() -> Floats:
     """Return the 13 chronotype shifts in hours, -3 to 3."""
     return (np.arange(N_BINS) - N_BINS // 2) * 0.5
 
