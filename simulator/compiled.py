@@ -106,10 +106,15 @@ each = numba.prange
 
 def use_threads(n_threads: int) -> None:
     """Set how many threads parallel loops use; the results do not depend on it."""
-    limit: int = _CONFIG.NUMBA_NUM_THREADS
-    if not 1 <= n_threads <= limit:
-        raise ValueError(f"threads: expected 1 to {limit} on this machine, got {n_threads}")
+    if not 1 <= n_threads <= most_threads():
+        raise ValueError(f"threads: expected 1 to {most_threads()} on this machine, got {n_threads}")
     numba.set_num_threads(n_threads)
+
+
+def most_threads() -> int:
+    """Return how many threads this machine offers."""
+    limit: int = _CONFIG.NUMBA_NUM_THREADS
+    return limit
 
 
 @contextlib.contextmanager

@@ -38,7 +38,13 @@ class Fleet(PopulationRun):
         run_together([self], sender, until_day, on_day)
 
     def wishes(self, rule: Records) -> npt.NDArray[np.int32]:
-        """Begin the present hour for all users and return what the sender wishes for each, NO_WISH for silence."""
+        """Begin the present hour for all users and return what the sender wishes for each, NO_WISH for silence.
+
+        Raises:
+            ValueError: the horizon is reached.
+        """
+        if self.hour >= self.scenario.calendar.horizon_days * 24:
+            raise ValueError(f"hour {self.hour} is the horizon: nothing is decided any more")
         wishes = np.empty(len(self.users), np.int32)
         with on_threads(len(self.books.by_day)):
             _wish_blocks(
@@ -61,8 +67,15 @@ class Fleet(PopulationRun):
             wishes: campaign * 4 + channel, or NO_WISH; shape (U,). A wish for a user who is not there yet, or who is
                 known to have left, is left undone.
             queue_hours: time in the gateway, or REFUSED_HOURS; shape (U,).
+            n_hours: 0 only sends.
             is_last: the run stops here: the next hour is not begun, and nobody is asked for a wish.
         """
+        horizon = self.scenario.calendar.horizon_days * 24
+        if not 0 <= n_hours <= horizon - self.hour or self.hour == horizon:
+            raise ValueError(
+                f"n_hours: expected 0 to {horizon - self.hour} before the horizon (hour {horizon}; now is hour "
+                f"{self.hour}), got {n_hours}"
+            )
         after = np.empty(len(self.users), np.int32)
         with on_threads(len(self.books.by_day)):
             _step_blocks(
@@ -75,7 +88,7 @@ class Fleet(PopulationRun):
                 self._bounds(),
                 self.hour,
                 self.hour + n_hours,
-                not is_last,
+                not is_last and self.hour + n_hours < horizon,
                 wishes,
                 queue_hours,
                 SILENT,

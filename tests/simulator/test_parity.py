@@ -12,12 +12,12 @@ import pytest
 
 from experiments.config import load_scenario, preset_names
 from simulator import population_run
-from simulator.compiled import threads, use_threads
+from simulator.compiled import most_threads, on_threads
 from simulator.config import Gateway, Outage, Scenario
 from simulator.events import EventEngine
 from simulator.fleet import Fleet, run_together
 from simulator.population_run import PopulationRun
-from simulator.records import Metric
+from simulator.records import Metric, Status
 from simulator.senders import Sender, sender
 
 POLICIES = ("never", "weekly-7", "weekly-28+lru+triggered+email", "evening-cap-5+interest", "random-14+triggered")
@@ -94,18 +94,15 @@ def test_engines_agree_through_the_gateways_queue_and_outage():
 
 @pytest.mark.parametrize("policy", ["weekly-28+triggered", "never"])
 def test_number_of_threads_changes_nothing(monkeypatch, policy):
-    if threads() < 2:
+    if most_threads() < 2:
         pytest.skip("this machine has one core")
     monkeypatch.setattr(population_run, "USERS_WORTH_A_THREAD", 1)
     world, rule = scenario("games"), sender(policy)
-    many = threads()
-    two = run(Fleet, world, rule)
-    try:
-        use_threads(1)
+    with on_threads(most_threads()):
+        two = run(Fleet, world, rule)
+    with on_threads(1):
         one = run(Fleet, world, rule)
-    finally:
-        use_threads(many)
-    assert (len(one.books.by_day), len(two.books.by_day)) == (1, many)
+    assert (len(one.books.by_day), len(two.books.by_day)) == (1, most_threads())
     assert_equal(one, two)
 
 
@@ -170,3 +167,31 @@ def test_a_day_outside_the_run_is_refused(day):
         ValueError, match=rf"expected whole hours from day 0 \(now\) to day 60 \(the horizon\), got {day}"
     ):
         Fleet(scenario("news", n_users=5)).run(sender("never"), until_day=day)
+
+
+def test_a_step_past_the_horizon_is_refused():
+    """It would write past the books' last day."""
+    fleet = Fleet(scenario("news", n_users=5, days=1))
+    rule = sender("weekly-7").record()
+    wishes = fleet.wishes(rule)
+    for _ in range(24):
+        wishes = fleet.step(wishes, np.zeros(5), rule)
+    with pytest.raises(
+        ValueError, match=r"n_hours: expected 0 to 0 before the horizon \(hour 24; now is hour 24\), got 1"
+    ):
+        fleet.step(wishes, np.zeros(5), rule)
+    with pytest.raises(ValueError, match="hour 24 is the horizon: nothing is decided any more"):
+        fleet.wishes(rule)
+
+
+def test_a_wish_for_someone_who_is_not_there_is_left_undone():
+    """Not yet installed, or known to have left."""
+    fleet = Fleet(scenario("news", n_users=3, days=2))
+    rule = sender("never").record()
+    fleet.users["opted_in"] = fleet.users["seen_opted_in"] = 1
+    fleet.users["status"][:] = 0, Status.KNOWN_LEFT, 0
+    fleet.users["now_hours"][2] = fleet.users["installed_hours"][2] = 30.5
+    fleet.wishes(rule)
+    fleet.step(np.zeros(3, np.int32), np.zeros(3), rule)
+    assert fleet.tally["counts"][1:, Metric.SENDS].sum() == 0
+    assert fleet.tally["counts"][0, Metric.SENDS] == (fleet.users["now_hours"][0] == 1.0)
