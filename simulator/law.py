@@ -19,9 +19,6 @@ def build_world(scenario: Scenario) -> World:
     return World(
         law=law_record(scenario),
         campaigns=campaign_records(scenario),
-        organic=organic_table(scenario),
-        attention=attention_table(scenario),
-        days=day_table(scenario.calendar),
         local_hours=local_hours(scenario.calendar, scenario.population),
         interest=interest_table(scenario),
     )
@@ -158,4 +155,11 @@ def law_record(scenario: Scenario) -> Records:
     law["has_location"] = any(isinstance(x, Triggered) and x.trigger == "location" for x in scenario.campaigns)
     law["on_hours"] = b.context.on_hours
     law["off_hours"] = b.context.off_hours
+
+    for name, table in (
+        ("organic", organic_table(scenario)),
+        ("attention", attention_table(scenario)),
+        ("days", day_table(scenario.calendar)),
+    ):
+        law[name][: len(table)] = table
     return rows

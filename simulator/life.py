@@ -226,7 +226,7 @@ def arrive(user: Record, world: World, books: Books, tally: Record, slot: int) -
     index = luck.send_index(user.mail_hour[slot], campaign_index, channel)
     r = relevance(user, campaign.category)
     in_place = campaign.trigger == LOCATION and campaign.kind != SCHEDULED and is_in_context(user, law)
-    user.mail_logit[slot] = open_logit(user, law, campaign, channel, r, in_place, hour, world.days[local // 24, 1])
+    user.mail_logit[slot] = open_logit(user, law, campaign, channel, r, in_place, hour, law.days[local // 24, 1])
     user.mail_clock[slot] = spent_on(user, channel) + luck.exponential(user.key, luck.SEND_NOTICE, index)
     user.mail_state[slot] = WAITING
     user.n_waiting += 1

@@ -118,7 +118,19 @@ def uniform(key: np.uint64, stream: int, index: np.uint64) -> float:
 
     With 53, the half that keeps 0 out would round the largest number up to 1, whose normal score is infinite.
     """
-    return (np.float64(hashed(key, stream, index) >> _S12) + 0.5) * 2.220446049250313e-16
+    return uniform_in(stream_key(key, stream), index)
+
+
+@compiled
+def stream_key(key: np.uint64, stream: int) -> np.uint64:
+    """Return the key of one stream, for many draws from it."""
+    return mix(key + np.uint64(stream) * GOLDEN)
+
+
+@compiled
+def uniform_in(stream: np.uint64, index: np.uint64) -> float:
+    """Return `uniform` of a stream whose key is at hand."""
+    return (np.float64(mix(stream + np.uint64(index) * ODD) >> _S12) + 0.5) * 2.220446049250313e-16
 
 
 @compiled

@@ -44,15 +44,15 @@ SLOT = 64  # an event's code is kind + SLOT * slot
 
 
 @compiled
-def coast(user: Record, history: Record, world: World, rule: Record, hour: int, until: float) -> None:
+def coast(user: Record, history: Record, law: Record, rule: Record, hour: int, last: int, local: int) -> None:
     """Live through whole quiet hours: from the start of `hour`, which has been begun, while nothing happens.
 
-    Stops at the start of the first hour in which something may happen, at a midnight (census), where the sender is
-    due, or at `until`. Everything stays in registers; levels are rounded to float32 each hour, so it does not matter
-    where a run is cut.
+    Stops at the start of the first hour in which something may happen or the sender is due, or at `last`. Everything
+    stays in registers; levels are rounded to float32 each hour, so it does not matter where a run is cut.
+
+    Args:
+        local: local time of `hour`, as in the world's table; no daylight saving begins or ends before `last`.
     """
-    law = world.law[0]
-    last = min(int(until), int(min(user.next_scheduled_hours, 1e9)), (hour // 24 + 1) * 24)
     habit, satiation, salience = user.habit, user.satiation, user.salience
     dissatisfaction, honeymoon = user.dissatisfaction, user.honeymoon
     push, email, in_app = user.irritation_push, user.irritation_email, user.irritation_in_app
@@ -65,7 +65,6 @@ def coast(user: Record, history: Record, world: World, rule: Record, hour: int, 
     phase = phase_of(user, rule)
     kept = law.keep_irritation
     begun = hour
-    local = world.local_hours[user.zone, hour]
     while hour < last:
         week_hour = local % HOURS_A_WEEK
         rate = held_rate(
@@ -74,8 +73,8 @@ def coast(user: Record, history: Record, world: World, rule: Record, hour: int, 
             honeymoon,
             dissatisfaction,
             law.drag,
-            world.organic[user.table_row, week_hour],
-            world.days[local // 24, 0],
+            law.organic[user.table_row, week_hour],
+            law.days[local // 24, 0],
         )
         base = base_hazard(user.churn_rate, habit, dissatisfaction, law.drag, law.habit_shield)
         bother = churn_irritation(push, email, in_app, law)
@@ -93,7 +92,7 @@ def coast(user: Record, history: Record, world: World, rule: Record, hour: int, 
         ):
             break
         if user.n_waiting > 0:
-            attention = world.attention[user.table_row, week_hour]
+            attention = law.attention[user.table_row, week_hour]
             push_after = push_spent + user.push_attention * attention
             email_after = email_spent + user.email_attention * attention
             if push_after >= push_limit or email_after >= email_limit:
@@ -113,7 +112,7 @@ def coast(user: Record, history: Record, world: World, rule: Record, hour: int, 
         email = decay(email, kept)
         in_app = decay(in_app, kept)
         hour += 1
-        local = world.local_hours[user.zone, hour]
+        local += 1
         if hour == last or (hour % law.epoch_hours == 0 and is_due(user, history, rule, local, hour, phase)):
             break
         begun = hour
@@ -125,6 +124,14 @@ def coast(user: Record, history: Record, world: World, rule: Record, hour: int, 
     user.clock_session, user.clock_churn = clock_session, clock_churn
     user.clock_push, user.clock_email = clock_push, clock_email
     user.push_spent, user.email_spent = push_spent, email_spent
+
+
+@compiled
+def last_hour(user: Record, world: World, hour: int, until: float) -> int:
+    """Return up to where a user may coast: `until`, something scheduled, midnight (census), or a change of clocks."""
+    last = min(int(until), int(min(user.next_scheduled_hours, 1e9)), (hour // 24 + 1) * 24)
+    local = world.local_hours[user.zone]
+    return last if local[last - 1] - local[hour] == last - 1 - hour else hour + 1
 
 
 @compiled
@@ -164,33 +171,36 @@ def find_event(user: Record, law: Record, hour: int, organic: float, season: flo
                     if is_sooner(time, NOTICE, when, code):
                         when, code = time, NOTICE + SLOT * slot
 
-    # Clocks of the whole user.
-    left_satiation = kept_after(span, law.satiation_hours)
-    left_salience = kept_after(span, law.salience_hours)
-    kept = kept_after(span, law.irritation_hours)
-    session_used = rate * urge_over(user, law, span, left_satiation, left_salience)
-    if session_used >= user.clock_session:
-        time = start + hours_to_session(user, law, rate, user.clock_session, span)
-        if is_sooner(time, SESSION, when, code):
-            when, code = time, SESSION
-    if opt_out_used(law.opt_out_prob[PUSH], user.irritation_push, kept) >= user.clock_push:
-        time = start + hours_to_opt_out(law, law.opt_out_prob[PUSH], user.irritation_push, user.clock_push)
-        if is_sooner(time, OPT_OUT, when, code):
-            when, code = time, OPT_OUT + SLOT * PUSH
-    if opt_out_used(law.opt_out_prob[EMAIL], user.irritation_email, kept) >= user.clock_email:
-        time = start + hours_to_opt_out(law, law.opt_out_prob[EMAIL], user.irritation_email, user.clock_email)
-        if is_sooner(time, OPT_OUT, when, code):
-            when, code = time, OPT_OUT + SLOT * EMAIL
-    if churn_used(base, law, irritation, span, kept) >= user.clock_churn:
-        time = start + hours_to_churn(base, law, irritation, user.clock_churn, span)
-        if is_sooner(time, CHURN, when, code):
-            when, code = time, CHURN
+    # Clocks of the whole user. Most are far from used up; then an upper bound of the hazard says so without an
+    # exponential: satiation and salience only lower the session rate, and irritation only decays.
+    if rate * span >= user.clock_session:
+        left_satiation = kept_after(span, law.satiation_hours)
+        left_salience = kept_after(span, law.salience_hours)
+        if rate * urge_over(user, law, span, left_satiation, left_salience) >= user.clock_session:
+            time = start + hours_to_session(user, law, rate, user.clock_session, span)
+            if is_sooner(time, SESSION, when, code):
+                when, code = time, SESSION
+    share = span / law.irritation_hours  # >= 1 - exp(-share)
+    if law.opt_out_prob[PUSH] * user.irritation_push * share >= user.clock_push:
+        kept = kept_after(span, law.irritation_hours)
+        if opt_out_used(law.opt_out_prob[PUSH], user.irritation_push, kept) >= user.clock_push:
+            time = start + hours_to_opt_out(law, law.opt_out_prob[PUSH], user.irritation_push, user.clock_push)
+            if is_sooner(time, OPT_OUT, when, code):
+                when, code = time, OPT_OUT + SLOT * PUSH
+    if law.opt_out_prob[EMAIL] * user.irritation_email * share >= user.clock_email:
+        kept = kept_after(span, law.irritation_hours)
+        if opt_out_used(law.opt_out_prob[EMAIL], user.irritation_email, kept) >= user.clock_email:
+            time = start + hours_to_opt_out(law, law.opt_out_prob[EMAIL], user.irritation_email, user.clock_email)
+            if is_sooner(time, OPT_OUT, when, code):
+                when, code = time, OPT_OUT + SLOT * EMAIL
+    if base * span + law.churn_prob * irritation * share >= user.clock_churn:
+        kept = kept_after(span, law.irritation_hours)
+        if churn_used(base, law, irritation, span, kept) >= user.clock_churn:
+            time = start + hours_to_churn(base, law, irritation, user.clock_churn, span)
+            if is_sooner(time, CHURN, when, code):
+                when, code = time, CHURN
 
-    if code == QUIET:
-        spend(user, law, span, rate, base, irritation, attention, left_satiation, left_salience, kept)
-        user.now_hours = end
-        return QUIET
-    pass_time(user, law, when, rate, base, irritation, attention)
+    pass_time(user, law, end if code == QUIET else when, rate, base, irritation, attention)
     return code
 
 
@@ -198,13 +208,26 @@ def find_event(user: Record, law: Record, hour: int, organic: float, season: flo
 def pass_time(
     user: Record, law: Record, when: float, rate: float, base: float, irritation: float, attention: float
 ) -> None:
-    """Bring a user to `when`, within one hour, without any event."""
+    """Bring a user to `when`, within one hour and without any event: spend the clocks and decay the levels."""
     span = when - user.now_hours
     if span > 0.0:
         left_satiation = kept_after(span, law.satiation_hours)
         left_salience = kept_after(span, law.salience_hours)
         kept = kept_after(span, law.irritation_hours)
-        spend(user, law, span, rate, base, irritation, attention, left_satiation, left_salience, kept)
+        user.clock_session -= rate * urge_over(user, law, span, left_satiation, left_salience)
+        user.clock_churn -= churn_used(base, law, irritation, span, kept)
+        user.clock_push -= opt_out_used(law.opt_out_prob[PUSH], user.irritation_push, kept)
+        user.clock_email -= opt_out_used(law.opt_out_prob[EMAIL], user.irritation_email, kept)
+        if user.n_waiting > 0:
+            spend_attention(user, attention, span)
+        user.habit = decay(user.habit, kept_after(span, law.habit_hours))
+        user.satiation = decay(user.satiation, left_satiation)
+        user.salience = decay(user.salience, left_salience)
+        user.dissatisfaction = decay(user.dissatisfaction, kept_after(span, law.dissatisfaction_hours))
+        user.honeymoon = decay(user.honeymoon, kept_after(span, law.honeymoon_hours))
+        user.irritation_push = decay(user.irritation_push, kept)
+        user.irritation_email = decay(user.irritation_email, kept)
+        user.irritation_in_app = decay(user.irritation_in_app, kept)
     user.now_hours = when
 
 
@@ -247,40 +270,6 @@ def scheduled_event(user: Record, law: Record) -> tuple[float, int]:
     if user.next_drift_hours < when:
         when, code = user.next_drift_hours, DRIFT
     return when, code
-
-
-@compiled
-def spend(
-    user: Record,
-    law: Record,
-    span: float,
-    rate: float,
-    base: float,
-    irritation: float,
-    attention: float,
-    left_satiation: float,
-    left_salience: float,
-    kept: float,
-) -> None:
-    """Use up the clocks and decay the levels over a span of hours within one hour.
-
-    Args:
-        left_satiation, left_salience, kept: exp(-span/tau) of satiation, salience and irritation.
-    """
-    user.clock_session -= rate * urge_over(user, law, span, left_satiation, left_salience)
-    user.clock_churn -= churn_used(base, law, irritation, span, kept)
-    user.clock_push -= opt_out_used(law.opt_out_prob[PUSH], user.irritation_push, kept)
-    user.clock_email -= opt_out_used(law.opt_out_prob[EMAIL], user.irritation_email, kept)
-    if user.n_waiting > 0:
-        spend_attention(user, attention, span)
-    user.habit = decay(user.habit, kept_after(span, law.habit_hours))
-    user.satiation = decay(user.satiation, left_satiation)
-    user.salience = decay(user.salience, left_salience)
-    user.dissatisfaction = decay(user.dissatisfaction, kept_after(span, law.dissatisfaction_hours))
-    user.honeymoon = decay(user.honeymoon, kept_after(span, law.honeymoon_hours))
-    user.irritation_push = decay(user.irritation_push, kept)
-    user.irritation_email = decay(user.irritation_email, kept)
-    user.irritation_in_app = decay(user.irritation_in_app, kept)
 
 
 @compiled
@@ -327,13 +316,13 @@ def advance(user: Record, history: Record, world: World, rule: Record, until: fl
             user.now_hours = hour + 1.0
             continue
         if user.now_hours == hour and user.next_scheduled_hours >= hour + 1:
-            coast(user, history, world, rule, hour, until)
+            coast(user, history, law, rule, hour, last_hour(user, world, hour, until), local)
             if user.now_hours > hour:
                 continue
         week_hour = local % HOURS_A_WEEK
-        organic = world.organic[user.table_row, week_hour]
-        attention = world.attention[user.table_row, week_hour]
-        code = find_event(user, law, hour, organic, world.days[local // 24, 0], attention)
+        organic = law.organic[user.table_row, week_hour]
+        attention = law.attention[user.table_row, week_hour]
+        code = find_event(user, law, hour, organic, law.days[local // 24, 0], attention)
         if code != QUIET:
             return code
     return QUIET

@@ -8,7 +8,7 @@ since the start (a float32 clock loses hazard that is small beside it).
 from __future__ import annotations
 
 from enum import IntEnum
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +18,8 @@ N_PAYMENTS = 2
 N_CATEGORIES = 8
 N_CHANNELS = 4
 N_BINS = 13  # chronotype bins of half an hour, -3 to +3 h
+N_ROWS = 8 * N_BINS  # segments x bins
+N_DAYS = 1120  # the longest horizon, and the days around it
 HOURS_A_WEEK = 168
 NEVER = 1e18  # hours: "at no time"
 LONG_AGO = -1_000_000  # an hour index before every run
@@ -235,6 +237,10 @@ LAW = np.dtype(
         ("has_location", "u1"),
         ("on_hours", "f8"),
         ("off_hours", "f8"),
+        # tables
+        ("organic", "f4", (N_ROWS, HOURS_A_WEEK)),  # relative session rate, by segment x bin and local hour
+        ("attention", "f4", (N_ROWS, HOURS_A_WEEK)),
+        ("days", "f4", (N_DAYS, 2)),  # seasonal index and competing volume, by local day
     ]
 )
 
@@ -425,15 +431,31 @@ EVENT = np.dtype(
 
 
 class World(NamedTuple):
-    """All that the law reads and nobody changes."""
+    """All that the law reads and nobody changes.
+
+    The tables of the hour stand inside the law's record: a compiled function is handed one pointer, where each array
+    of its own would cost some ten words a call.
+    """
 
     law: Records  # LAW[1]
     campaigns: Records  # CAMPAIGN[C]
-    organic: npt.NDArray[np.float32]  # (segment x bin, 168) relative session rate, local
-    attention: npt.NDArray[np.float32]  # (segment x bin, 168)
-    days: npt.NDArray[np.float32]  # (local day, 2) seasonal index, competing volume
     local_hours: npt.NDArray[np.int32]  # (zone, UTC hour) hours since a local Monday midnight
     interest: npt.NDArray[np.float64]  # (8, quantiles) log of unnormalised interest by normal score
+
+    @property
+    def organic(self) -> npt.NDArray[np.float32]:
+        """Relative session rate, (segment x bin, local hour of the week); a view."""
+        return cast(npt.NDArray[np.float32], self.law["organic"][0])
+
+    @property
+    def attention(self) -> npt.NDArray[np.float32]:
+        """Attention, (segment x bin, local hour of the week); a view."""
+        return cast(npt.NDArray[np.float32], self.law["attention"][0])
+
+    @property
+    def days(self) -> npt.NDArray[np.float32]:
+        """Seasonal index and competing volume, (local day, 2); a view."""
+        return cast(npt.NDArray[np.float32], self.law["days"][0])
 
 
 class Books(NamedTuple):

@@ -161,6 +161,7 @@ def is_due(user: Record, history: Record, rule: Record, local: int, hour: int, p
 def choose(user: Record, history: Record, world: World, rule: Record, hour: int) -> int:
     """Return which campaign a sender that is due wishes to send: campaign * 4 + channel, or -1: none is eligible."""
     law = world.law[0]
+    stream = luck.stream_key(user.key, luck.SENDER_PICK)
     best = -1
     best_score = -1e300
     # Ties, and the uniform choice, fall by one hashed number a campaign: reservoir of the largest.
@@ -171,7 +172,7 @@ def choose(user: Record, history: Record, world: World, rule: Record, hour: int)
         channel = open_channel(user, law, campaign, rule.channels)
         if channel < 0 or not is_eligible(user, history, law, campaign, index, hour):
             continue
-        score = luck.uniform(user.key, luck.SENDER_PICK, luck.send_index(hour, index, channel))
+        score = luck.uniform_in(stream, luck.send_index(hour, index, channel))
         if rule.pick == INTEREST:
             score = 1e-6 * score + relevance(user, campaign.category)
         elif rule.pick == URGENCY:

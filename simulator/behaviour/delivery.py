@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from simulator import luck
@@ -21,8 +23,10 @@ def is_token_stale(user: Record, law: Record) -> bool:
 
     Source: 5-10 % of tokens stale per 90 days (Appolar). The threshold is keyed by the sessions so far.
     """
-    idle = user.now_hours - user.last_session_hours
-    return law.stale_hazard * idle > luck.exponential(user.key, luck.STALE_TOKEN, np.uint64(user.n_sessions))
+    used = law.stale_hazard * (user.now_hours - user.last_session_hours)
+    unit = luck.uniform(user.key, luck.STALE_TOKEN, np.uint64(user.n_sessions))
+    # used > -log(unit); most often 1 - used, which is below exp(-used), settles it without a logarithm
+    return unit >= 1.0 - used and used > -math.log(unit)
 
 
 @compiled
