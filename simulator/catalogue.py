@@ -101,11 +101,10 @@ def is_eligible(user: Record, history: Record, law: Record, campaign: Record, ca
             return False
     elif not is_triggered(user, law, campaign, hour):
         return False
-    if not (campaign.segments >> user.segment) & 1 or not (campaign.tiers >> user.tier) & 1:
-        return False
-    if not (campaign.stages >> user.stage) & 1 or not (campaign.oses >> user.os) & 1:
-        return False
-    if campaign.needs_consent and not user.has_consent:
+    # One branch for the whole audience: this is asked of every campaign at every send.
+    audience = (campaign.segments >> user.segment) & (campaign.tiers >> user.tier)
+    audience &= (campaign.stages >> user.stage) & (campaign.oses >> user.os)
+    if not audience & (user.has_consent | ~campaign.needs_consent) & 1:
         return False
     return campaign.per_user_cap == 0 or history.campaign_sent[campaign_index] < campaign.per_user_cap
 

@@ -65,6 +65,7 @@ def coast(user: Record, history: Record, law: Record, rule: Record, hour: int, l
     phase = phase_of(user, rule)
     kept = law.keep_irritation
     begun = hour
+    next_epoch = (hour // law.epoch_hours + 1) * law.epoch_hours
     while hour < last:
         week_hour = local % HOURS_A_WEEK
         rate = held_rate(
@@ -113,8 +114,12 @@ def coast(user: Record, history: Record, law: Record, rule: Record, hour: int, l
         in_app = decay(in_app, kept)
         hour += 1
         local += 1
-        if hour == last or (hour % law.epoch_hours == 0 and is_due(user, history, rule, local, hour, phase)):
+        if hour == last:
             break
+        if hour == next_epoch:
+            next_epoch += law.epoch_hours
+            if is_due(user, history, rule, local, hour, phase):
+                break
         begun = hour
     user.hour_begun = begun
     user.now_hours = hour
