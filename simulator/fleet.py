@@ -12,11 +12,11 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from simulator.compiled import compiled_parallel, each, inlined, on_threads
+from simulator.compiled import compiled, compiled_parallel, each, inlined, on_threads
 from simulator.config import Scenario
 from simulator.law import build_world
 from simulator.life import CENSUS, apply, dispatch, refuse
-from simulator.passing_time import DECISION, KNOWN_LEFT, PRESENT, QUIET, SLOT, advance, begin_hour, is_gone
+from simulator.passing_time import DECISION, KNOWN_LEFT, PRESENT, QUIET, SLOT, advance, begin_hour, coast, is_gone
 from simulator.population_run import PopulationRun
 from simulator.records import Books, Floats, Ints, Record, Records, Wishes, World
 from simulator.senders import Sender
@@ -256,7 +256,33 @@ def _wish_blocks(
             wishes[i] = wish_at(users[i], history[i], tally[i], world, rule[0], own, hour)
 
 
-@inlined
+@compiled
+def live_on(
+    user: Record, history: Record, tally: Record, world: World, rule: Record, books: Books, until: float
+) -> None:
+    """Do as `live`, called rather than copied: for loops in which it is the exception."""
+    live(user, history, tally, world, rule, books, until)
+
+
+@compiled
+def carry_out(
+    user: Record,
+    world: World,
+    books: Books,
+    tally: Record,
+    history: Record,
+    hour: int,
+    wish: int,
+    queue_hours: float,
+) -> None:
+    """Send, or book the refusal of, one wish."""
+    if queue_hours == REFUSED_HOURS:
+        refuse(user, world, books, tally, hour, wish // 4, wish % 4)
+    else:
+        dispatch(user, world, books, tally, history, hour, wish // 4, wish % 4, queue_hours)
+
+
+@compiled
 def wish_at(user: Record, history: Record, tally: Record, world: World, rule: Record, books: Books, hour: int) -> int:
     """Begin an hour for a user who stands at its start, and return what the sender wishes."""
     while user.now_hours == hour and user.hour_begun != hour:
@@ -292,12 +318,19 @@ def _step_blocks(
         for i in range(bounds[w], bounds[w + 1]):
             user = users[i]
             if wishes[i] >= 0 and user.now_hours == hour and user.status != KNOWN_LEFT:
-                campaign, channel = wishes[i] // 4, wishes[i] % 4
-                if queue_hours[i] == REFUSED_HOURS:
-                    refuse(user, world, own, tally[i], hour, campaign, channel)
-                else:
-                    dispatch(user, world, own, tally[i], history[i], hour, campaign, channel, queue_hours[i])
-            live(user, history[i], tally[i], world, silent[0], own, float(until))
+                carry_out(user, world, own, tally[i], history[i], hour, wishes[i], queue_hours[i])
+            # Most users have one quiet hour: they never leave this loop's few lines.
+            is_begun = user.now_hours == hour and user.hour_begun == hour
+            if is_begun and user.status == PRESENT and user.next_scheduled_hours >= hour + 1:
+                local = world.local_hours[user.zone, hour]
+                coast(user, history[i], world.law[0], silent[0], hour, hour + 1, local)
+            if user.now_hours < until:
+                live_on(user, history[i], tally[i], world, silent[0], own, float(until))
             after[i] = NO_WISH
-            if begins_next:
-                after[i] = wish_at(user, history[i], tally[i], world, rule[0], own, until)
+            if begins_next and user.now_hours == until and user.status != KNOWN_LEFT:
+                if until % 24 == 0 or user.status != PRESENT:
+                    after[i] = wish_at(user, history[i], tally[i], world, rule[0], own, until)
+                else:
+                    code = begin_hour(user, history[i], world, rule[0], until, world.local_hours[user.zone, until])
+                    if code != QUIET:
+                        after[i] = code // SLOT
