@@ -326,7 +326,7 @@ def rows_of(preset: str, n_users: int, tell: Callable[[str], None]) -> tuple[lis
             f"{late[1].opt_outs_per_week:.5f}",
         ),
     ]
-    grid = []
+    grid: list[tuple[str, ...]] = []
     for rate, (_, last) in full.items():
         if rate > 0:
             more = mean_of(last.sessions - full[0.0][1].sessions)
