@@ -289,7 +289,7 @@ def test_deleting_one_send_leaves_the_draws_of_every_other(small_world: tuple[Sc
     after, _ = lock_step(scenario, Sender(), without(wished, sent_to, np.random.default_rng(2)))
     fates = [fates_of(events_of(fleet)) for fleet in (before, after)]
     common = fates[0].keys() & fates[1].keys()
-    # Beside the deleted sends, only those of users who left earlier without them are missing: nobody is there to get them.
+    # Beside the deleted sends, only those to users who left earlier without them are missing: nobody is there.
     missing = [user for user, _, _ in fates[0].keys() - common]
     assert set(missing) == set(sent_to)
     assert all(after.users["status"][user] != Status.PRESENT for user in missing if missing.count(user) > 1)
