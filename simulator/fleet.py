@@ -320,7 +320,7 @@ def _step_blocks(
             if wishes[i] >= 0 and user.now_hours == hour and user.status != KNOWN_LEFT:
                 carry_out(user, world, own, tally[i], history[i], hour, wishes[i], queue_hours[i])
             # Most users have one quiet hour: they never leave this loop's few lines.
-            is_begun = user.now_hours == hour and user.hour_begun == hour
+            is_begun = user.now_hours == hour < until and user.hour_begun == hour
             if is_begun and user.status == PRESENT and user.next_scheduled_hours >= hour + 1:
                 local = world.local_hours[user.zone, hour]
                 coast(user, history[i], world.law[0], silent[0], hour, hour + 1, local)

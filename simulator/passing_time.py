@@ -44,6 +44,21 @@ SLOT = 64  # an event's code is kind + SLOT * slot
 
 
 @compiled
+def is_epoch(hour: int, epoch_hours: int) -> bool:
+    """Return whether the policy may act at an hour.
+
+    A division by a number that the compiler does not know costs as much as an hour's law, hence the common case first.
+    """
+    return epoch_hours == 1 or hour % epoch_hours == 0
+
+
+@compiled
+def next_epoch_after(hour: int, epoch_hours: int) -> int:
+    """Return the first decision epoch after an hour."""
+    return hour + 1 if epoch_hours == 1 else (hour // epoch_hours + 1) * epoch_hours
+
+
+@compiled
 def coast(user: Record, history: Record, law: Record, rule: Record, hour: int, last: int, local: int) -> None:
     """Live through whole quiet hours: from the start of `hour`, which has been begun, while nothing happens.
 
@@ -65,7 +80,7 @@ def coast(user: Record, history: Record, law: Record, rule: Record, hour: int, l
     phase = phase_of(user, rule)
     kept = law.keep_irritation
     begun = hour
-    next_epoch = (hour // law.epoch_hours + 1) * law.epoch_hours
+    next_epoch = last if last == hour + 1 else next_epoch_after(hour, law.epoch_hours)
     while hour < last:
         week_hour = local % HOURS_A_WEEK
         rate = held_rate(
@@ -292,7 +307,7 @@ def begin_hour(user: Record, history: Record, world: World, rule: Record, hour: 
         user.census_day = hour // 24
         return CENSUS
     user.hour_begun = hour
-    if hour % world.law[0].epoch_hours == 0 and is_due(user, history, rule, local, hour, phase_of(user, rule)):
+    if is_epoch(hour, world.law[0].epoch_hours) and is_due(user, history, rule, local, hour, phase_of(user, rule)):
         wish = choose(user, history, world, rule, hour)
         if wish >= 0:
             return DECISION + SLOT * wish
