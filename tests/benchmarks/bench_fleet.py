@@ -114,8 +114,9 @@ def lock_step_rate(scenario: Scenario, rule: Sender, repeats: int) -> tuple[floa
 
 MILLION = """
 import resource, time
-from tests.benchmarks.bench_fleet import run_in_chunks, sender, unshared
-from simulator.fleet import Fleet
+from simulator.senders import sender
+from tests.benchmarks.bench_fleet import unshared
+from simulator.fleet import Fleet, run_in_chunks
 Fleet(unshared("ecommerce", 10, 2)).run(sender("evening"))
 start = time.perf_counter()
 sends = 0
@@ -135,42 +136,33 @@ def million(n_users: int) -> tuple[float, float]:
 
 def run(quick: bool) -> list[Row]:
     """Return the figures of the fleet engine."""
-    repeats = 2 if quick else 5
-    n, days = (8_192, 30) if quick else (32_768, 90)
+    repeats = 2 if quick else 4
+    n, days = (16_384, 30) if quick else (32_768, 90)
     rows = []
-    reference = bare_rate(2**16, 50 if quick else 200, repeats)
-    for policy in ("evening", "never", "weekly-1", "weekly-7", "weekly-28"):
-        rate, sends = fused_rate(unshared("ecommerce", n, days), sender(policy), repeats)
-        note = f"ecommerce, {n:,} users, {days} days, {sends:,} sends"
+    policies = ("evening", "weekly-1", "never", "weekly-28")
+    reference, rates, sends = 0.0, dict.fromkeys(policies, 0.0), dict.fromkeys(policies, 0)
+    # In turns, and the best of each: a shared machine changes its speed by the minute.
+    for _ in range(repeats):
+        reference = max(reference, bare_rate(2**17, 50 if quick else 200, 1))
+        for policy in policies:
+            rate, sends[policy] = fused_rate(unshared("ecommerce", n, days), sender(policy), 1)
+            rates[policy] = max(rates[policy], rate)
+    for policy in policies:
+        rate = rates[policy]
+        note = f"ecommerce, {n:,} users, {days} days, {sends[policy]:,} sends"
+        is_simple = policy in ("evening", "weekly-1")
+        target = LEAST_RATIO if is_simple else None
         rows.append(
-            Row(
-                f"fused, {policy}",
-                "user-hours/s",
-                rate,
-                "bare kernel",
-                reference,
-                rate / reference,
-                LEAST_RATIO if policy == "evening" else None,
-                note,
-            )
+            Row(f"fused, {policy}", "user-hours/s", rate, "bare kernel", reference, rate / reference, target, note)
         )
-        if policy == "evening":
-            rows.append(
-                Row("fused, evening", "user-hours/s", rate, "asked for", LEAST_RATE, rate / LEAST_RATE, 1.0, "the same")
-            )
-    rate, _ = lock_step_rate(unshared("ecommerce", 16_384, 4 if quick else 20), sender("evening"), repeats)
-    rows.append(
-        Row(
-            "lock step, evening",
-            "user-hours/s",
-            rate,
-            "asked for",
-            LEAST_LOCK_STEP,
-            rate / LEAST_LOCK_STEP,
-            1.0,
-            "16,384 users, policy called each hour",
-        )
-    )
+        if is_simple:
+            ratio = rate / LEAST_RATE
+            rows.append(Row(f"fused, {policy}", "user-hours/s", rate, "asked for", LEAST_RATE, ratio, 1.0, "the same"))
+    for policy in ("evening", "weekly-1"):
+        rate, _ = lock_step_rate(unshared("ecommerce", 16_384, 4 if quick else 30), sender(policy), repeats)
+        note = "16,384 users, policy called each hour"
+        ratio = rate / LEAST_LOCK_STEP
+        rows.append(Row(f"lock step, {policy}", "user-hours/s", rate, "asked for", LEAST_LOCK_STEP, ratio, 1.0, note))
     size = 65_536 if quick else 1_000_000
     seconds, gib = million(size)
     budget = LEAST_SECONDS * size / 1_000_000
