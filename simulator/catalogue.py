@@ -48,8 +48,9 @@ def campaign_records(scenario: Scenario) -> Records:
         row["oses"] = _bits(audience.os, ("android", "ios"))
         row["per_user_cap"] = 0 if c.per_user_cap is None else c.per_user_cap
         row["end_hour"] = horizon_hours
-        row["quality"] = c.quality + FORMAT_LOGIT[c.format] + (PERSONALISED_LOGIT if c.is_personalised else 0.0)
-        row["is_personalised"] = c.is_personalised
+        row["quality"] = c.quality
+        row["format_logit"] = FORMAT_LOGIT[c.format]
+        row["personal_logit"] = PERSONALISED_LOGIT if c.is_personalised else 0.0
         row["intensity"] = INTENSITY[kind]
         row["urgency"] = c.urgency
         row["novelty_hours"] = c.novelty_hours

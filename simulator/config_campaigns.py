@@ -70,7 +70,9 @@ class CampaignBase(Model):
     """What all kinds of campaigns share."""
 
     name: SlotName
-    category: Annotated[int, Field(ge=0, lt=N_CATEGORIES)] = Field(description="interest that it speaks to")
+    category: Annotated[int, Field(ge=0, lt=N_CATEGORIES)] = Field(
+        description="interest that it speaks to; a browse, cart or order message speaks to what was browsed or bought"
+    )
     bucket: Annotated[int, Field(ge=0, lt=N_CATEGORIES)] | None = Field(
         None, description="content bucket that wears out together; null: the category"
     )

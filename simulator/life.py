@@ -21,7 +21,7 @@ from simulator.behaviour.attention import (
 from simulator.behaviour.churn import base_hazard, churn_irritation
 from simulator.behaviour.delivery import delay_hours, failure_reason
 from simulator.behaviour.fatigue import fatigue_now, habituate, refresh, tire
-from simulator.behaviour.interest import draw_category, drift, is_in_context, relevance
+from simulator.behaviour.interest import category_of, draw_category, drift, is_in_context, relevance
 from simulator.behaviour.response import is_click, open_logit, open_prob, order_prob, payment_delay_hours
 from simulator.behaviour.sessions import satiate, session_value_eur
 from simulator.behaviour.withdrawal import irritate, irritation_of, is_night
@@ -224,9 +224,13 @@ def arrive(user: Record, world: World, books: Books, tally: Record, slot: int) -
     local = world.local_hours[user.zone, hour]
     refresh(user, law)
     index = luck.send_index(user.mail_hour[slot], campaign_index, channel)
-    r = relevance(user, campaign.category)
+    category = category_of(user, campaign)
+    r = relevance(user, category)
+    is_intended = category == user.intent_category
     in_place = campaign.trigger == LOCATION and campaign.kind != SCHEDULED and is_in_context(user, law)
-    user.mail_logit[slot] = open_logit(user, law, campaign, channel, r, in_place, hour, law.days[local // 24, 1])
+    user.mail_logit[slot] = open_logit(
+        user, law, campaign, channel, r, is_intended, in_place, hour, law.days[local // 24, 1]
+    )
     user.mail_clock[slot] = spent_on(user, channel) + luck.exponential(user.key, luck.SEND_NOTICE, index)
     user.mail_state[slot] = WAITING
     user.n_waiting += 1
@@ -302,14 +306,15 @@ def have_session(
     # An order, judged by the state before this session changes it.
     if is_driven:
         offer = world.campaigns[campaign]
-        prob = order_prob(user, law, law.driven_logit + 0.5 * offer.quality, relevance(user, offer.category))
+        about = category_of(user, offer)
+        prob = order_prob(user, law, law.driven_logit + 0.5 * offer.quality, relevance(user, about))
         margin, discount = offer.margin_eur, offer.discount_eur
     else:
         prob = law.organic_order_prob * (1.0 - user.need_used)
         margin, discount = law.margin_eur, 0.0
     if luck.uniform(key, luck.SEND_ORDER + offset, index) < prob:
         if is_driven:
-            category = int(world.campaigns[campaign].category)
+            category = int(category_of(user, world.campaigns[campaign]))
         else:
             category = draw_category(user, luck.uniform(key, luck.SEND_CATEGORY + offset, index))
         order(user, world, books, tally, campaign, channel, hour, category, margin, discount, offset, index)

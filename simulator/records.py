@@ -263,8 +263,9 @@ CAMPAIGN = np.dtype(
         ("delay_hours", "i4"),
         ("expiry_hours", "i4"),
         ("dormancy_hours", "f8"),
-        ("quality", "f8"),  # logit: creative, format, personalisation
-        ("is_personalised", "u1"),
+        ("quality", "f8"),  # logit of the creative; half of it moves orders too
+        ("format_logit", "f8"),
+        ("personal_logit", "f8"),  # wears off with its bucket
         ("intensity", "f8"),  # m: multiplies fatigue and irritation
         ("urgency", "f8"),
         ("novelty_hours", "f8"),

@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from simulator import luck
-from simulator.behaviour.interest import relevance
+from simulator.behaviour.interest import category_of, relevance
 from simulator.catalogue import is_eligible, open_channel
 from simulator.compiled import compiled
 from simulator.records import HOURS_A_WEEK, LONG_AGO, SENDER, Kind, Record, Records, World
@@ -174,7 +174,7 @@ def choose(user: Record, history: Record, world: World, rule: Record, hour: int)
             continue
         score = luck.uniform_in(stream, luck.send_index(hour, index, channel))
         if rule.pick == INTEREST:
-            score = 1e-6 * score + relevance(user, campaign.category)
+            score = 1e-6 * score + relevance(user, category_of(user, campaign))
         elif rule.pick == URGENCY:
             score = 1e-9 * score + campaign.urgency + 1e-6 * campaign.margin_eur
         elif rule.pick == LEAST_RECENT:

@@ -8,8 +8,12 @@ import numpy as np
 
 from simulator import luck
 from simulator.compiled import compiled
-from simulator.records import N_CATEGORIES, Floats, Record
+from simulator.records import N_CATEGORIES, Floats, Kind, Record, Trigger
 
+TRIGGERED = int(Kind.TRIGGERED)
+BROWSE = int(Trigger.BROWSE)
+CART = int(Trigger.CART)
+ORDER = int(Trigger.ORDER)
 QUANTILE_LIMIT = 6.5  # normal scores that the quantile tables reach to
 QUANTILE_STEP = 1.0 / 256.0
 MOST_RELEVANT = 2.5
@@ -41,6 +45,14 @@ def relevance(user: Record, category: int) -> float:
     if spread < 1e-9:
         return 0.0
     return min(max((user.log_interest[category] - mean) / spread, -MOST_RELEVANT), MOST_RELEVANT)
+
+
+@compiled
+def category_of(user: Record, campaign: Record) -> int:
+    """Return what a message is about: its campaign's category, or what the user browsed or bought to open it."""
+    if campaign.kind == TRIGGERED and campaign.trigger in (BROWSE, CART, ORDER):
+        return user.intent_category
+    return campaign.category
 
 
 @compiled

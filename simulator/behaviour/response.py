@@ -35,26 +35,39 @@ def novelty_of(campaign: Record, hour: int) -> float:
 
 @compiled
 def open_logit(
-    user: Record, law: Record, campaign: Record, channel: int, r: float, in_place: bool, hour: int, competition: float
+    user: Record,
+    law: Record,
+    campaign: Record,
+    channel: int,
+    r: float,
+    is_intended: bool,
+    in_place: bool,
+    hour: int,
+    competition: float,
 ) -> float:
     """Return the logit of opening a message that reaches the device now, before it has any effect itself.
 
     Args:
-        r: relevance of the campaign's category.
+        r: relevance of the message's category.
+        is_intended: the category is the one that the user has in mind.
         in_place: a location message, and the user is there.
 
-    Source: USER_MODEL 2.5. The gap between contextual and generic pushes sets beta_intent (Batch benchmark 2025).
+    Source: USER_MODEL 2.5. The gap between contextual and generic pushes sets beta_intent (Batch benchmark 2025). That
+    a personal touch wears off with exposures to its bucket, as 1/(1 + H): modelling choice after its effect (Sahni et
+    al. 2018) and the null replication (Defau 2023).
     """
-    z = law.logit[channel] + campaign.quality + user.open_bias
+    worn = user.habituation[campaign.bucket]
+    z = law.logit[channel] + campaign.quality + campaign.format_logit + user.open_bias
+    z += campaign.personal_logit / (1.0 + worn)
     if channel < 2:
         z += user.affinity[channel]
     z += law.beta_relevance * r
-    if user.intent_category == campaign.category:
+    if is_intended:
         z += law.beta_intent * user.intent
     if in_place:
         z += law.beta_context
     z += law.beta_urgency * campaign.urgency + law.beta_novelty * novelty_of(campaign, hour)
-    z -= law.beta_fatigue * user.fatigue + law.beta_habituation * user.habituation[campaign.bucket]
+    z -= law.beta_fatigue * user.fatigue + law.beta_habituation * worn
     return z - law.beta_competition * competition
 
 
