@@ -45,6 +45,9 @@ class LazyCommands(click.Group):
         except KeyboardInterrupt:
             click.echo("Interrupted.", err=True)
             ctx.exit(130)
+        except MemoryError as error:
+            click.echo(f"Error: not enough memory. {error}", err=True)
+            ctx.exit(1)
         except ConfigError as error:
             click.echo(str(error), err=True)
             ctx.exit(1)

@@ -37,7 +37,7 @@ Counts = npt.NDArray[np.int32]
 
 @dataclass(frozen=True)
 class Published:
-    """The prototype's figures for one preset (USER_MODEL 2.6): shares, euro a user, sends a week."""
+    """The prototype's figures for one preset (modelling choice): shares, euro a user, sends a week."""
 
     active: tuple[float, float, float]  # on days 1, 7, 30
     uninstalled: float

@@ -6,6 +6,7 @@ The libraries that simulate are imported inside the commands, because help must 
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 
 INTERRUPTED = 130
+
+OUTPUTS = ("measures.json", "users.parquet", "picture.png", "scenario.yaml")
 
 
 def _run_options(command: F) -> F:
@@ -81,6 +84,9 @@ def simulate(
     scenario = _scenario(config, users, days, seed, settings)
     [sender] = _senders((policy,))
     folder = _folder(out, f"{scenario.name}-{policy}")
+    if trace is not None and (trace.resolve() == folder.resolve() or trace.resolve().parent == folder.resolve()):
+        if trace.name in OUTPUTS or trace.resolve() == folder.resolve():
+            raise click.UsageError(f"--trace {trace} is where --out writes; name another file.")
     _use_threads(threads)
 
     from experiments.plots import draw_run
@@ -132,6 +138,8 @@ def compare(
     scenario = _scenario(config, users, days, seed, settings)
     names = tuple(name.strip() for name in policies.split(","))
     senders = _senders(names)
+    if len(names) < 2:
+        raise click.UsageError("--policies: expected at least two to compare, got one; kairos simulate runs one.")
     folder = _folder(out, f"{scenario.name}-compare")
     _use_threads(threads)
 
@@ -236,6 +244,8 @@ def _folder(out: Path | None, name: str) -> Path:
         if parent.exists():
             if not parent.is_dir():
                 raise click.UsageError(f"cannot write to {folder}: {parent} is a file.")
+            if not os.access(parent, os.W_OK):
+                raise click.UsageError(f"cannot write to {folder}: no permission to write in {parent}.")
             break
     return folder
 

@@ -33,7 +33,7 @@ def _minutes() -> npt.NDArray[np.float64]:
 def day_curve(segment: Segment, weights: tuple[float, float, float], shift_hours: float) -> Floats:
     """Return the hourly means of relative app use over a weekday, shape (24,), mean 1.
 
-    Source: peaks after Localytics (2015) and Boehmer et al. (2011); the form is USER_MODEL 2.3.
+    Source: peaks after Localytics (2015) and Boehmer et al. (2011); the form is modelling choice
     """
     hours = _minutes() - segment.shift_hours - shift_hours
     curve: Floats

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from simulator.behaviour.interest import is_in_context
@@ -16,7 +18,7 @@ DORMANCY = int(Trigger.DORMANCY)
 ORDER = int(Trigger.ORDER)
 
 # How much a message of each kind tires and irritates (m), and what format and personalisation add to its logit.
-# Source: USER_MODEL 2.4; personalisation after Sahni et al. (2018), open rates +20 %.
+# Source: modelling choice; personalisation after Sahni et al. (2018), open rates +20 %.
 INTENSITY = {Kind.SCHEDULED: 1.0, Kind.TRIGGERED: 0.5, Kind.TRANSACTIONAL: 0.2}
 FORMAT_LOGIT = {"text": 0.0, "image": 0.1, "video": 0.15}
 FORMAT_COST_EUR = {"text": 0.0, "image": 0.00001, "video": 0.00003}
@@ -88,7 +90,7 @@ def is_triggered(user: Record, law: Record, campaign: Record, hour: int) -> bool
     elif campaign.trigger == ORDER:
         since = user.order_hour
     elif campaign.trigger == DORMANCY:
-        since = int(user.last_session_hours + campaign.dormancy_hours)
+        since = int(math.floor(user.last_session_hours + campaign.dormancy_hours))
     else:
         return is_in_context(user, law)
     return since + 1 + campaign.delay_hours <= hour < since + 1 + campaign.expiry_hours

@@ -29,14 +29,21 @@ from simulator.config_campaigns import (
 from simulator.config_fields import (
     N_CATEGORIES,
     Correlation,
+    Days,
+    Gain,
     HourOfDay,
+    Hours,
+    Logit,
     MisfitError,
     Model,
     NonNegative,
     Positive,
     Probability,
+    Rate,
+    Shape,
     Share,
     SlotName,
+    Strength,
     did_you_mean,
     names_used_twice,
 )
@@ -46,6 +53,7 @@ __all__ = [
     "CHANNELS",
     "MAX_CAMPAIGNS",
     "MAX_SEGMENTS",
+    "MAX_TIERS",
     "MAX_ZONES",
     "N_CATEGORIES",
     "STAGES",
@@ -76,6 +84,7 @@ __all__ = [
 MAX_CAMPAIGNS = 64
 MAX_SEGMENTS = 8
 MAX_ZONES = 32
+MAX_TIERS = 32
 
 # ------------------------------------------------------------------------------------------------------------- calendar
 
@@ -102,12 +111,14 @@ class Holiday(Model):
 class Calendar(Model):
     """When the simulation starts, how long it lasts, and the year's rhythm."""
 
-    start: dt.date = Field(dt.date(2026, 1, 5), description="UTC date of hour 0")
+    start: Annotated[dt.date, Field(ge=dt.date(1970, 1, 1), le=dt.date(2200, 1, 1))] = Field(
+        dt.date(2026, 1, 5), description="UTC date of hour 0"
+    )
     horizon_days: Annotated[int, Field(ge=1, le=1100)] = 182
     epoch_hours: Literal[1, 2, 3, 4, 6, 8, 12, 24] = Field(1, description="hours between decisions")
     season_amplitude: Annotated[float, Field(ge=0, lt=1)] = 0.08
     season_peak_day: Annotated[int, Field(ge=1, le=366)] = 350
-    weekend_factor: Positive = Field(1.1, description="weekend sessions relative to a weekday")
+    weekend_factor: Rate = Field(1.1, description="weekend sessions relative to a weekday")
     holidays: tuple[Holiday, ...] = ()
 
 
@@ -130,7 +141,7 @@ class Tier(Model):
 
     name: SlotName
     share: Share
-    value: NonNegative = Field(1.0, description="multiplies the value of a session")
+    value: Gain = Field(1.0, description="multiplies the value of a session")
 
 
 class TimeZone(Model):
@@ -163,29 +174,29 @@ class Population(Model):
 
     n_users: Annotated[int, Field(ge=1, le=4_000_000_000)] = 10_000
     mature_share: Share = Field(1.0, description="users there before hour 0; the rest install during the horizon")
-    mature_age_days: Positive = Field(365.0, description="mean age of a mature user at hour 0 (exponential)")
-    arrival_days: Positive | None = Field(None, description="new users install evenly over these days; null: horizon")
+    mature_age_days: Days = Field(365.0, description="mean age of a mature user at hour 0 (exponential)")
+    arrival_days: Days | None = Field(None, description="new users install evenly over these days; null: horizon")
     segments: tuple[Segment, ...]
     tiers: tuple[Tier, ...]
     time_zones: tuple[TimeZone, ...] = (TimeZone(name="utc", share=1.0),)
-    sessions_per_day: Positive
-    sessions_shape: Positive = Field(0.4, description="Gamma shape of the session rate; small = very unequal")
-    churn_shape: Positive = 0.8
-    churn_scale_days: Positive = 50.0
+    sessions_per_day: Rate
+    sessions_shape: Shape = Field(0.4, description="Gamma shape of the session rate; small = very unequal")
+    churn_shape: Shape = 0.8
+    churn_scale_days: Days = 50.0
     tourist_share: Share = Field(0.25, description="new users who leave within hours")
-    tourist_life_hours: Positive = 12.0
+    tourist_life_hours: Hours = 12.0
     chronotype_sd_hours: NonNegative = 1.5
-    open_bias_sd: NonNegative = 0.9
-    channel_affinity_sd: NonNegative = 0.4
-    sensitivity_cv: NonNegative = Field(0.7, description="coefficient of variation of irritability, mean 1")
-    attention_shape: Positive = 1.2
-    interest_concentration: Positive = Field(2.0, description="Dirichlet concentration of interests")
-    interest_zipf: NonNegative = Field(0.9, description="popularity of category k falls as k ** -zipf")
-    interest_drift_days: Positive | None = Field(
+    open_bias_sd: Strength = 0.9
+    channel_affinity_sd: Strength = 0.4
+    sensitivity_cv: Strength = Field(0.7, description="coefficient of variation of irritability, mean 1")
+    attention_shape: Shape = 1.2
+    interest_concentration: Shape = Field(2.0, description="Dirichlet concentration of interests")
+    interest_zipf: Strength = Field(0.9, description="popularity of category k falls as k ** -zipf")
+    interest_drift_days: Annotated[float, Field(ge=0.1, le=10_000)] | None = Field(
         60.0, description="mean days until one interest is redrawn; null: never"
     )
     android_share: Share = 0.6
-    android_logit: float = 0.35
+    android_logit: Logit = 0.35
     device_shares: tuple[Share, Share, Share] = (0.7, 0.22, 0.08)
     are_devices_deduplicated: bool = False
     consent_share: Share = 0.8
@@ -197,7 +208,7 @@ class Population(Model):
         faults: list[tuple[tuple[str | int, ...], str]] = []
         for what, shares, most in (
             ("segments", [s.share for s in self.segments], MAX_SEGMENTS),
-            ("tiers", [t.share for t in self.tiers], None),
+            ("tiers", [t.share for t in self.tiers], MAX_TIERS),
             ("time_zones", [z.share for z in self.time_zones], MAX_ZONES),
             ("device_shares", list(self.device_shares), None),
         ):
@@ -222,7 +233,7 @@ class Outage(Model):
     """Hours in which the gateway stands still; what waits goes out afterwards."""
 
     start_hour: NonNegative
-    hours: Positive
+    hours: Hours
 
 
 class Gateway(Model):

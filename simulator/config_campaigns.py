@@ -6,7 +6,18 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from simulator.config_fields import N_CATEGORIES, MisfitError, Model, NonNegative, Positive, SlotName
+from simulator.config_fields import (
+    N_CATEGORIES,
+    Days,
+    Euros,
+    Gain,
+    Hours,
+    MisfitError,
+    Model,
+    NonNegative,
+    Positive,
+    SlotName,
+)
 
 ChannelName = Literal["push", "email", "in_app", "sms"]
 CHANNELS: tuple[ChannelName, ...] = ("push", "email", "in_app", "sms")
@@ -20,8 +31,8 @@ class Channel(Model):
     """One way to reach a user. Only push and e-mail act; in-app and SMS are rows that no preset opens yet."""
 
     is_open: bool = False
-    cost_eur: NonNegative = 0.0
-    fatigue: NonNegative = Field(1.0, description="phi: push-equivalents of fatigue per message")
+    cost_eur: Euros = 0.0
+    fatigue: Gain = Field(1.0, description="phi: push-equivalents of fatigue per message")
 
 
 class Channels(Model):
@@ -81,10 +92,10 @@ class CampaignBase(Model):
     format: Literal["text", "image", "video"] = "text"
     is_personalised: bool = False
     urgency: Annotated[float, Field(ge=0, le=1)] = 0.0
-    novelty_hours: Positive = Field(72.0, description="how fast the news wears off")
-    margin_eur: NonNegative | None = Field(None, description="per conversion; null: the app's own")
-    discount_eur: NonNegative = 0.0
-    cost_eur: NonNegative = Field(0.0, description="per send, on top of the channel")
+    novelty_hours: Hours = Field(72.0, description="how fast the news wears off")
+    margin_eur: Euros | None = Field(None, description="per conversion; null: the app's own")
+    discount_eur: Euros = 0.0
+    cost_eur: Euros = Field(0.0, description="per send, on top of the channel")
     budget_eur: Positive | None = Field(None, description="shared by all users; null: unlimited")
     per_user_cap: Annotated[int, Field(ge=1, le=255)] | None = None
     audience: Audience = Audience()
@@ -95,8 +106,8 @@ class Scheduled(CampaignBase):
 
     kind: Literal["scheduled"]
     start_day: NonNegative = 0.0
-    end_day: Positive | None = Field(None, description="null: until the horizon")
-    repeat_days: Positive | None = Field(None, description="fresh content every so many days; null: one creative")
+    end_day: Days | None = Field(None, description="null: until the horizon")
+    repeat_days: Days | None = Field(None, description="fresh content every so many days; null: one creative")
 
     @model_validator(mode="after")
     def _window_opens_before_it_closes(self) -> Self:
@@ -113,7 +124,7 @@ class Triggered(CampaignBase):
     trigger: TriggerName
     delay_hours: Annotated[int, Field(ge=0, le=720)] = 1
     expiry_hours: Annotated[int, Field(ge=1, le=1440)] = 24
-    dormancy_days: Positive = Field(7.0, description="for trigger dormancy: days without a session")
+    dormancy_days: Days = Field(7.0, description="for trigger dormancy: days without a session")
 
     @model_validator(mode="after")
     def _opens_before_it_expires(self) -> Self:

@@ -11,8 +11,17 @@ from pydantic import BaseModel, ConfigDict, Field
 N_CATEGORIES = 8
 
 Probability = Annotated[float, Field(ge=0, le=1)]
-Positive = Annotated[float, Field(gt=0)]
-NonNegative = Annotated[float, Field(ge=0)]
+# Wide enough for any app, narrow enough that no clock stands still and no sum of nano-euros overflows.
+Hours = Annotated[float, Field(ge=0.05, le=100_000)]
+Days = Annotated[float, Field(ge=0.01, le=10_000)]
+Shape = Annotated[float, Field(ge=0.01, le=1_000)]
+Rate = Annotated[float, Field(gt=0, le=200)]
+Gain = Annotated[float, Field(ge=0, le=100)]
+Strength = Annotated[float, Field(ge=0, le=10)]
+Logit = Annotated[float, Field(ge=-50, le=50)]
+Euros = Annotated[float, Field(ge=0, le=10_000)]
+Positive = Annotated[float, Field(gt=0, le=1e9)]
+NonNegative = Annotated[float, Field(ge=0, le=1e6)]
 Share = Annotated[float, Field(ge=0, le=1)]
 HourOfDay = Annotated[float, Field(ge=0, le=24)]
 Correlation = Annotated[float, Field(gt=-1, lt=1)]

@@ -2,7 +2,7 @@
 
 Users who share nothing are run one after another, each through all its hours (fused: the record stays in cache).
 Where they share a budget or a gateway, or a policy outside decides, all users go hour by hour (lock step). Both run
-`life.next_event`, `life.apply` and `life.dispatch`, so both give the same users to the last bit.
+`passing_time.advance`, `life.apply` and `life.dispatch`, so both give the same users to the last bit.
 """
 
 from __future__ import annotations

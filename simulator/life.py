@@ -116,7 +116,7 @@ LOCATION = int(Trigger.LOCATION)
 
 @inlined
 def apply(user: Record, world: World, books: Books, tally: Record, code: int) -> None:
-    """Let the event happen to which `next_event` has brought the user."""
+    """Let the event happen to which `passing_time.advance` has brought the user."""
     law = world.law[0]
     kind = code % SLOT
     slot = code // SLOT
@@ -404,7 +404,8 @@ def opt_out(user: Record, world: World, books: Books, tally: Record, channel: in
     at = moment(user, world)
     law = world.law[0]
     n = user.n_opt_outs[channel]
-    user.n_opt_outs[channel] += 1
+    if n < 255:
+        user.n_opt_outs[channel] += 1
     user.opted_in &= ~(1 << channel) & 0xFF
     for slot in range(N_MAIL):
         if user.mail_state[slot] != 0 and user.mail_channel[slot] == channel:

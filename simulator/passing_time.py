@@ -133,7 +133,7 @@ def coast(user: Record, history: Record, law: Record, rule: Record, hour: int, l
             break
         if hour == next_epoch:
             next_epoch += law.epoch_hours
-            if is_due(user, history, rule, local, hour, phase):
+            if is_due(user, history, rule, local, hour, phase, law.epoch_hours):
                 break
         begun = hour
     user.hour_begun = begun
@@ -307,7 +307,8 @@ def begin_hour(user: Record, history: Record, world: World, rule: Record, hour: 
         user.census_day = hour // 24
         return CENSUS
     user.hour_begun = hour
-    if is_epoch(hour, world.law[0].epoch_hours) and is_due(user, history, rule, local, hour, phase_of(user, rule)):
+    epoch_hours = world.law[0].epoch_hours
+    if is_epoch(hour, epoch_hours) and is_due(user, history, rule, local, hour, phase_of(user, rule), epoch_hours):
         wish = choose(user, history, world, rule, hour)
         if wish >= 0:
             return DECISION + SLOT * wish

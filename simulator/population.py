@@ -34,6 +34,8 @@ from simulator.records import (
     World,
 )
 
+LEAST_CV = 1e-3  # below, all users are alike
+
 PEOPLE = np.dtype(
     [
         ("seed", "i8"),
@@ -80,14 +82,20 @@ def population(scenario: Scenario, world: World, first_user: int = 0, n_users: i
     n_users = total - first_user if n_users is None else n_users
     if not (first_user >= 0 and n_users >= 0 and first_user + n_users <= total):
         raise ValueError(f"users {first_user} to {first_user + n_users} are not within the population of {total}")
-    users = np.zeros(n_users, USER)
+    try:
+        users = np.zeros(n_users, USER)
+    except MemoryError:
+        size = n_users * (USER.itemsize + HISTORY.itemsize + TALLY.itemsize) / 2**30
+        raise MemoryError(
+            f"{n_users:,} users need {size:,.0f} GiB at once; run fewer, or in chunks (simulator.fleet.run_in_chunks)"
+        ) from None
     p = scenario.population
     tables = np.stack(
         [
             log_gamma_quantiles(p.sessions_shape),
             log_gamma_quantiles(p.churn_shape),
             log_gamma_quantiles(p.attention_shape),
-            log_gamma_quantiles(1 / p.sensitivity_cv**2 if p.sensitivity_cv > 0 else math.inf),
+            log_gamma_quantiles(1 / p.sensitivity_cv**2 if p.sensitivity_cv > LEAST_CV else math.inf),
         ]
     )
     bounds = np.linspace(0, n_users, threads() + 1).astype(np.int64)
@@ -136,7 +144,7 @@ def _people(scenario: Scenario) -> Records:
     row["tourist_life_hours"] = p.tourist_life_hours
     row["push_attention_scale"] = b.attention.push_per_hour / p.attention_shape
     row["email_attention_scale"] = b.attention.email_per_hour / p.attention_shape
-    row["sensitivity_scale"] = p.sensitivity_cv**2 if p.sensitivity_cv > 0 else 1.0
+    row["sensitivity_scale"] = p.sensitivity_cv**2 if p.sensitivity_cv > LEAST_CV else 1.0
     row["open_bias_sd"] = p.open_bias_sd
     row["affinity_sd"] = p.channel_affinity_sd
     row["android_share"] = p.android_share
@@ -172,7 +180,7 @@ def draw_share(cumulative: Record, unit: float) -> int:
 def make_user(user: Record, user_id: int, world: World, people: Record, tables: Floats) -> None:
     """Fill one record: traits, and the state before anything has happened.
 
-    Source of the distributions: USER_MODEL 2.3. A mature user's churn rate is the survivor's posterior,
+    Source of the distributions: modelling choice A mature user's churn rate is the survivor's posterior,
     Gamma(shape, rate scale + age) (Fader & Hardie).
     """
     law = world.law[0]

@@ -285,7 +285,6 @@ SENDER = np.dtype(
         ("hours", "u4"),  # bit = local hour
         ("weekdays", "u1"),
         ("per_waking_hour", "f8"),
-        ("prob", "f8"),
         ("cap_per_week", "i4"),
         ("gap_hours", "i4"),
         ("campaign", "i4"),

@@ -113,10 +113,14 @@ def _base(name: str) -> Sender | None:
     if name == "evening":
         return Sender(kind="hours", hours=(EVENING_HOUR,))
     match = re.fullmatch(r"(weekly|random)-(\d+(?:\.\d+)?)", name)
-    if match and 0 < float(match[2]) <= 7 * WAKING_HOURS:
+    if match:
+        if not 0 < float(match[2]) <= 7 * WAKING_HOURS:
+            raise ValueError(f"policy {name!r}: expected N above 0 and at most {7 * WAKING_HOURS}, got {match[2]}")
         return Sender(kind="evenly" if match[1] == "weekly" else "random", per_week=float(match[2]))
     match = re.fullmatch(r"evening-cap-(\d+)", name)
     if match:
+        if int(match[1]) > 7:
+            raise ValueError(f"policy {name!r}: expected N from 0 to 7, got {match[1]}")
         return Sender(kind="hours", hours=(EVENING_HOUR,), cap_per_week=int(match[1]))
     return None
 
@@ -128,8 +132,25 @@ def phase_of(user: Record, rule: Record) -> float:
 
 
 @compiled
-def is_due(user: Record, history: Record, rule: Record, local: int, hour: int, phase: float) -> bool:
-    """Return whether a sender's schedule asks for a send in this hour, and it may see a channel open.
+def is_slot(user: Record, rule: Record, local: int, hour: int, phase: float) -> bool:
+    """Return whether a sender's schedule names this very hour."""
+    hour_of_day = local % 24
+    if rule.kind == HOURS:
+        return (rule.hours >> hour_of_day) & 1 and (rule.weekdays >> (local // 24) % 7) & 1
+    waking = hour_of_day - FIRST_WAKING_HOUR
+    if not 0 <= waking < WAKING_HOURS:
+        return False
+    if rule.kind == EVENLY:
+        place = float(local // 24 * WAKING_HOURS + waking) * rule.per_waking_hour + phase
+        return math.floor(place) != math.floor(place - rule.per_waking_hour)
+    return luck.uniform(user.key, luck.SENDER_GATE, np.uint64(hour)) < rule.per_waking_hour
+
+
+@compiled
+def is_due(user: Record, history: Record, rule: Record, local: int, hour: int, phase: float, epoch_hours: int) -> bool:
+    """Return whether a sender asks for a send at a decision epoch, and may see a channel open.
+
+    A slot between two epochs is served at the later one: a longer epoch delays sends, and merges what it spans.
 
     Args:
         local: local hours, as in the world's table.
@@ -137,24 +158,15 @@ def is_due(user: Record, history: Record, rule: Record, local: int, hour: int, p
     """
     if rule.kind == NEVER_SEND or user.seen_opted_in & rule.channels == 0:
         return False
-    hour_of_day = local % 24
-    if rule.kind == HOURS:
-        if not (rule.hours >> hour_of_day) & 1 or not (rule.weekdays >> (local // 24) % 7) & 1:
-            return False
-    else:
-        waking = hour_of_day - FIRST_WAKING_HOUR
-        if not 0 <= waking < WAKING_HOURS:
-            return False
-        if rule.kind == EVENLY:
-            place = float(local // 24 * WAKING_HOURS + waking) * rule.per_waking_hour
-            place += phase
-            if math.floor(place) == math.floor(place - rule.per_waking_hour):
-                return False
-        elif luck.uniform(user.key, luck.SENDER_GATE, np.uint64(hour)) >= rule.per_waking_hour:
-            return False
-    if hour - history.sent_hour < rule.gap_hours:
+    is_named = False
+    for back in range(epoch_hours):
+        if is_slot(user, rule, local - back, hour - back, phase):
+            is_named = True
+            break
+    if not is_named or hour - history.sent_hour < rule.gap_hours:
         return False
-    return history.week != local // HOURS_A_WEEK or history.sent_this_week < rule.cap_per_week
+    sent = history.sent_this_week if history.week == local // HOURS_A_WEEK else 0
+    return sent < rule.cap_per_week
 
 
 @compiled

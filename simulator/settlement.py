@@ -32,7 +32,12 @@ class Shared:
         self.spent_nano = np.zeros(len(scenario.campaigns), np.int64)
         self.gateway_free_hours = np.zeros(1)
         self.service_hours = 0.0 if gateway.per_hour is None else 1.0 / gateway.per_hour
-        outages = sorted((o.start_hour, o.start_hour + o.hours) for o in gateway.outages)
+        outages: list[list[float]] = []
+        for start, end in sorted((o.start_hour, o.start_hour + o.hours) for o in gateway.outages):
+            if outages and start <= outages[-1][1]:  # one outage that runs into another is one
+                outages[-1][1] = max(outages[-1][1], end)
+            else:
+                outages.append([start, end])
         self.outages = np.asarray(outages, np.float64).reshape(-1, 2)
         self.has_gateway = gateway.per_hour is not None or bool(outages)
         self.campaigns = scenario.campaigns

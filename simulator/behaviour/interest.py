@@ -32,7 +32,7 @@ def quantile(table: np.ndarray, score: float) -> float:
 def relevance(user: Record, category: int) -> float:
     """Return how far a category stands out among the user's interests, in standard deviations, within +-2.5.
 
-    Source: modelling choice, USER_MODEL 2.3: z-score of the log share over the user's own categories.
+    Source: modelling choice: z-score of the log share over the user's own categories.
     """
     mean = 0.0
     for k in range(N_CATEGORIES):

@@ -23,7 +23,7 @@ def logistic(x: float) -> float:
 def novelty_of(campaign: Record, hour: int) -> float:
     """Return exp(-age/life) of a campaign's news at an hour. Triggered messages are always fresh.
 
-    Source: modelling choice, USER_MODEL 2.4: news age by hours, promotions by days.
+    Source: modelling choice: news age by hours, promotions by days.
     """
     if campaign.kind != SCHEDULED:
         return 1.0
@@ -52,7 +52,7 @@ def open_logit(
         is_intended: the category is the one that the user has in mind.
         in_place: a location message, and the user is there.
 
-    Source: USER_MODEL 2.5. The gap between contextual and generic pushes sets beta_intent (Batch benchmark 2025). That
+    Source: modelling choice The gap between contextual and generic pushes sets beta_intent (Batch benchmark 2025). That
     a personal touch wears off with exposures to its bucket, as 1/(1 + H): modelling choice after its effect (Sahni et
     al. 2018) and the null replication (Defau 2023).
     """

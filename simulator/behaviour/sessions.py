@@ -1,6 +1,6 @@
 """Organic sessions: how often a user opens the app unasked, and what a session leaves behind.
 
-The hazard, per hour (USER_MODEL 2.5, modelling choice; resetting satiation and salience at each session makes
+The hazard, per hour (modelling choice; resetting satiation and salience at each session makes
 message-free use a renewal process with a closed-form survival, and yet holds satiation and forgetting both):
 
     rate * (1 - satiation) * (floor + (1 - floor) * salience)
@@ -85,7 +85,7 @@ def urge(
         span: hours.
         area_satiation: tau_R (1 - exp(-span/tau_R)), hours; the others alike, with 1/tau' = 1/tau_R + 1/tau_M.
 
-    Source: the exponent of the renewal survival in USER_MODEL K5.
+    Source: the exponent of the renewal survival in K5 in docs/known-answers.md.
     """
     steady = floor * (span - satiation * area_satiation)
     return steady + (ONE - floor) * salience * (area_salience - satiation * area_both)

@@ -27,7 +27,7 @@ def is_night(law: Record, local_hour: int) -> bool:
 def irritation_of(user: Record, law: Record, intensity: float, channel: int, r: float, local_hour: int) -> float:
     """Return the irritation of one message: more when tired or at night, less when relevant.
 
-    Source: USER_MODEL 2.5, modelling choice; direction from Wohllebe (2021) and Sahni et al. (2018).
+    Source: modelling choice; direction from Wohllebe (2021) and Sahni et al. (2018).
     """
     irritation = user.sensitivity * intensity
     irritation *= 1.0 + law.fatigue_gain * user.fatigue
@@ -60,4 +60,4 @@ def opt_out_used(prob: float, irritation: float, kept: float) -> float:
 @compiled
 def hours_to_opt_out(law: Record, prob: float, irritation: float, clock: float) -> float:
     """Return when, in hours from now, an opt-out clock is used up, given that it will be: closed form."""
-    return -law.irritation_hours * math.log1p(-clock / (prob * irritation))
+    return max(0.0, -law.irritation_hours * math.log1p(-clock / (prob * irritation)))

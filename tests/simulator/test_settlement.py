@@ -40,7 +40,7 @@ def test_the_order_of_rows_changes_nobodys_verdict(order, n_paid):
         verdict = np.empty(40)
         verdict[rows] = shared.settle(keys(40)[rows], wishes[rows], 7, world.law, world.campaigns)
         verdicts.append(verdict)
-    assert np.array_equal(*verdicts)
+    assert np.array_equal(verdicts[0], verdicts[1])
 
 
 @pytest.mark.parametrize("n_paid", [1, 2, 13])
