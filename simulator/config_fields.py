@@ -12,8 +12,8 @@ N_CATEGORIES = 8
 
 Probability = Annotated[float, Field(ge=0, le=1)]
 # Wide enough for any app, narrow enough that no clock stands still and no sum of nano-euros overflows.
-Hours = Annotated[float, Field(ge=0.05, le=100_000)]
-Days = Annotated[float, Field(ge=0.01, le=10_000)]
+Hours = Annotated[float, Field(ge=0.05, le=1e12)]
+Days = Annotated[float, Field(ge=1e-6, le=1e12)]
 Shape = Annotated[float, Field(ge=0.01, le=1_000)]
 Rate = Annotated[float, Field(gt=0, le=200)]
 Gain = Annotated[float, Field(ge=0, le=100)]

@@ -258,6 +258,8 @@ def test_a_real_signal_is_an_interruption(folder: Path) -> None:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        # A shell's background jobs ignore the signal, and so would their children.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     deadline = time.monotonic() + 120
     while not (folder / "out/never/users.parquet").exists() and time.monotonic() < deadline:
