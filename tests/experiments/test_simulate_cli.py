@@ -251,15 +251,16 @@ def test_an_interruption_before_anything_is_finished_leaves_nothing(
 
 @pytest.mark.skipif(os.name != "posix", reason="sends SIGINT")
 def test_a_real_signal_is_an_interruption(folder: Path) -> None:
-    command = [sys.executable, "-m", "experiments.cli", "compare", "ecommerce", "--policies", "never,weekly-28"]
+    # A shell's background jobs ignore the signal, and so would their children: the child listens again.
+    listen = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+    start = f"{listen}; from experiments.cli import main; main()"
+    command = [sys.executable, "-c", start, "compare", "ecommerce", "--policies", "never,weekly-28"]
     process = subprocess.Popen(
         [*command, "--users", "8000", "--out", "out"],
         env=os.environ | {"PYTHONPATH": str(ROOT)},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        # A shell's background jobs ignore the signal, and so would their children.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     deadline = time.monotonic() + 120
     while not (folder / "out/never/users.parquet").exists() and time.monotonic() < deadline:
