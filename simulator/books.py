@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from simulator.compiled import compiled
-from simulator.records import HOURS_A_WEEK, NANO, Books, Event, Metric, Record, World
+from simulator.records import HOURS_A_WEEK, NANO, Books, Metric, Record, World
 
 SESSION_VALUE = int(Metric.SESSION_VALUE)
-NO_CHANNEL = 3  # rows that belong to no channel are booked under the last campaign, which is "none"
 FIRST_MONEY = int(Metric.SESSION_VALUE)
 LAST_MONEY = int(Metric.COMPLAINT_COST)
 ACTIVE_DAYS = int(Metric.ACTIVE_DAYS)
 ACTIVE_WEEKS = int(Metric.ACTIVE_WEEKS)
 FATIGUE_MICRO = int(Metric.FATIGUE_MICRO)
-SESSION = int(Event.SESSION)
 
 
 @compiled
