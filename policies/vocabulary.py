@@ -41,7 +41,7 @@ USER_FEATURES = (
     Feature("sessions_1d", "active hours", 0.0, 7.0, "log1p", "hours with a session among the last 24"),
     Feature("sessions_7d", "active hours", 0.0, 7.0, "log1p", "hours with a session among the last 168"),
     Feature("sessions_30d", "active hours", 0.0, 7.0, "log1p", "hours with a session among the last 720"),
-    Feature("own_hour_share", "", 0.0, 0.5, "plain", "share of the last 30 days' sessions at this hour, shrunk to 1/24"),
+    Feature("own_hour_share", "", 0.0, 0.5, "plain", "share of 30 days' sessions at this hour, shrunk to 1/24"),
     Feature("tenure_days", "days", 0.0, 8.0, "log1p", "since the install"),
     Feature("pushes_1d", "sends", 0.0, 10.0, "plain", "pushes that count against caps in the last 24 hours"),
     Feature("pushes_7d", "sends", 0.0, 70.0, "plain", "pushes that count against caps in the last 168 hours"),
@@ -89,7 +89,7 @@ def n_actions(n_slots: int) -> int:
 
 
 def feature_names(n_slots: int) -> tuple[str, ...]:
-    """Return the names of an observation's entries, in order: `tier`, ..., `slot0.relevance`, ..., shape (29 + 7 C,)."""
+    """Return the names of an observation's entries (`tier`, ..., `slot0.relevance`, ...), shape (29 + 7 C,)."""
     of_slots = (f"slot{slot}.{feature.name}" for slot in range(n_slots) for feature in SLOT_FEATURES)
     return (*(feature.name for feature in USER_FEATURES), *of_slots)
 
