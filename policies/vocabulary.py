@@ -44,7 +44,9 @@ USER_FEATURES = (
     Feature("own_hour_share", "", 0.0, 0.5, "plain", "share of 30 days' sessions at this hour, shrunk to 1/24"),
     Feature("tenure_days", "days", 0.0, 8.0, "log1p", "since the install"),
     Feature("pushes_1d", "sends", 0.0, 10.0, "plain", "pushes that count against caps in the last 24 hours"),
-    Feature("pushes_7d", "sends", 0.0, 70.0, "plain", "pushes that count against caps in the last 168 hours"),
+    Feature(
+        "pushes_7d", "sends", 0.0, 32.0, "plain", "pushes that count against caps in 168 hours, among the last 32 sends"
+    ),
     Feature("send_load", "sends", 0.0, 40.0, "plain", "sends on any channel, each decayed by exp(-hours/96)"),
     Feature("hours_since_send", "hours", 0.0, 9.0, "log1p", "since the last send on any channel"),
     Feature("push_open_rate", "", 0.0, 1.0, "plain", "opens over sends on push, shrunk"),

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from simulator.config import Calendar, Population, Scenario, Segment, TimeZone
-from simulator.records import HOURS_A_WEEK, N_BINS, Floats
+from simulator.records import HOURS_A_WEEK, MOMENT, N_BINS, Floats, Ints, Records
 
 FLAT_HOURS = (7.0, 24.0)
 POINTS = 60  # an hour's mean is taken over its minutes
@@ -95,12 +95,60 @@ def local_hours(calendar: Calendar, population: Population) -> npt.NDArray[np.in
     Returns:
         Shape (zones, hours of the horizon + 1): local hours since a Monday midnight at least a week before the start.
     """
+    return np.stack([_local_hours_of(calendar, zone) for zone in population.time_zones])
+
+
+def moment_table(calendar: Calendar, population: Population, project_zone: str | None) -> Records:
+    """Return what the constraint engine and the features know of each hour.
+
+    Args:
+        project_zone: name of one of the population's time zones; None: UTC.
+
+    Returns:
+        MOMENT of shape (zones, hours of the horizon + 1).
+    """
+    local = local_hours(calendar, population)
+    names = [zone.name for zone in population.time_zones]
+    utc = TimeZone(name="utc", share=1.0)
+    project = local[names.index(project_zone)] if project_zone else _local_hours_of(calendar, utc)
+    seasons = day_table(calendar)[:, 0]
+    table = np.zeros(local.shape, MOMENT)
+    table["hour"] = np.arange(local.shape[1])
+    for rows, clock in zip(table, local, strict=True):
+        rows["local_minute"] = clock % 24 * 60
+        rows["weekday"] = clock // 24 % 7
+        rows["season"] = seasons[clock // 24]
+        rows["day_start"], rows["week_start"], rows["month_start"] = _starts(clock, calendar)
+        rows["project_local_minute"] = project % 24 * 60
+        starts = _starts(project, calendar)
+        rows["project_day_start"], rows["project_week_start"], rows["project_month_start"] = starts
+    return table
+
+
+def _starts(clock: npt.NDArray[np.int32], calendar: Calendar) -> tuple[Ints, Ints, Ints]:
+    """Return the UTC hours at which the local day, week and month of each hour began, three of shape (hours,).
+
+    Args:
+        clock: local hours since the first day, a Monday, by UTC hour.
+    """
+    days = clock // 24
+    last = int(days[-1])
+    begins = np.arange(last + 1) * 24 - int(clock[0])  # before hour 0 no clock is turned
+    seen, first_hours = np.unique(days, return_index=True)
+    begins[seen[1:]] = first_hours[1:]
+    monday = calendar.start - dt.timedelta(days=calendar.start.weekday() + 7)
+    dates = [monday + dt.timedelta(days=k) for k in range(last + 1)]
+    months = np.asarray([k - (date.day - 1) for k, date in enumerate(dates)])
+    # A month may have begun before the table's first day.
+    month_begins = np.where(months >= 0, begins[np.maximum(months, 0)], months * 24 - int(clock[0]))
+    return begins[days], begins[days - days % 7], month_begins[days]
+
+
+def _local_hours_of(calendar: Calendar, zone: TimeZone) -> npt.NDArray[np.int32]:
     hours = np.arange(calendar.horizon_days * 24 + 1)
     origin = calendar.start.weekday() * 24 + HOURS_A_WEEK
-    rows = [
-        origin + hours + zone.offset_hours + _saving(zone, calendar.start, len(hours)) for zone in population.time_zones
-    ]
-    return np.asarray(rows, np.int32)
+    local = origin + hours + zone.offset_hours + _saving(zone, calendar.start, len(hours))
+    return local.astype(np.int32)
 
 
 def _saving(zone: TimeZone, start: dt.date, n_hours: int) -> npt.NDArray[np.int64]:

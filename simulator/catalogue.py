@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
+from policies.constraints import Suppression
+from policies.history import N_COUNTERS
 from simulator.behaviour.interest import is_in_context
 from simulator.compiled import compiled
 from simulator.config import CHANNELS, STAGES, TRIGGERS, Scenario, Scheduled, Triggered
 from simulator.records import CAMPAIGN, EMAIL, PUSH, Kind, Record, Records, Trigger
+from simulator.visible import campaign_suppression, channel_suppression
 
 SCHEDULED = int(Kind.SCHEDULED)
-BROWSE = int(Trigger.BROWSE)
-CART = int(Trigger.CART)
-DORMANCY = int(Trigger.DORMANCY)
-ORDER = int(Trigger.ORDER)
+LOCATION = int(Trigger.LOCATION)
+ELIGIBLE = int(Suppression.ELIGIBLE)
 
 # How much a message of each kind tires and irritates (m), and what format and personalisation add to its logit.
 # Source: modelling choice; personalisation after Sahni et al. (2018), open rates +20 %.
@@ -35,6 +34,8 @@ def campaign_records(scenario: Scenario) -> Records:
     horizon_hours = scenario.calendar.horizon_days * 24
     segments = [s.name for s in scenario.population.segments]
     tiers = [t.name for t in scenario.population.tiers]
+    limits = scenario.constraints.limits()
+    n_capped = 0
     rows = np.zeros(len(scenario.campaigns), CAMPAIGN)
     for row, c in zip(rows, scenario.campaigns, strict=True):
         kind = Kind[c.kind.upper()]
@@ -48,7 +49,11 @@ def campaign_records(scenario: Scenario) -> Records:
         row["tiers"] = _bits(audience.tiers, tiers)
         row["stages"] = _bits(audience.stages, STAGES)
         row["oses"] = _bits(audience.os, ("android", "ios"))
-        row["per_user_cap"] = 0 if c.per_user_cap is None else c.per_user_cap
+        row["counter"] = N_COUNTERS
+        if c.per_user_cap is not None:
+            row["counter"], row["per_user_cap"] = n_capped, c.per_user_cap
+            n_capped += 1
+        row["tags"] = limits.tag_bits(c.tags)
         row["end_hour"] = horizon_hours
         row["quality"] = c.quality
         row["format_logit"] = FORMAT_LOGIT[c.format]
@@ -78,46 +83,26 @@ def _bits(chosen: tuple[str, ...] | None, known: tuple[str, ...] | list[str]) ->
 
 
 @compiled
-def is_triggered(user: Record, law: Record, campaign: Record, hour: int) -> bool:
-    """Return whether the user's own event holds a triggered campaign open at an hour.
+def is_placed(user: Record, law: Record, campaign: Record) -> bool:
+    """Return whether the user is where a location campaign is about; False for every other campaign."""
+    return campaign.trigger == LOCATION and campaign.kind != SCHEDULED and is_in_context(user, law)
 
-    An event in hour h opens the campaign from hour h + 1 + delay until h + 1 + expiry (exclusive).
+
+@compiled
+def eligible_channel(
+    user: Record, history: Record, law: Record, campaign: Record, moment: Record, standing_bits: int, allowed: int
+) -> int:
+    """Return the channel to use for a campaign among those allowed, push first; or -1: it may not be sent now.
+
+    Args:
+        standing_bits: of `policies.constraints.standing`, asked once for all campaigns.
     """
-    if campaign.trigger == BROWSE:
-        since = user.browse_hour
-    elif campaign.trigger == CART:
-        since = user.cart_hour
-    elif campaign.trigger == ORDER:
-        since = user.order_hour
-    elif campaign.trigger == DORMANCY:
-        since = int(math.floor(user.last_session_hours + campaign.dormancy_hours))
-    else:
-        return is_in_context(user, law)
-    return since + 1 + campaign.delay_hours <= hour < since + 1 + campaign.expiry_hours
-
-
-@compiled
-def is_eligible(user: Record, history: Record, law: Record, campaign: Record, campaign_index: int, hour: int) -> bool:
-    """Return whether a campaign may be sent to a user at an hour, channels apart: window, trigger, audience, cap."""
-    if campaign.kind == SCHEDULED:
-        if not campaign.start_hour <= hour < campaign.end_hour:
-            return False
-    elif not is_triggered(user, law, campaign, hour):
-        return False
-    # One branch for the whole audience: this is asked of every campaign at every send.
-    audience = (campaign.segments >> user.segment) & (campaign.tiers >> user.tier)
-    audience &= (campaign.stages >> user.stage) & (campaign.oses >> user.os)
-    if not audience & (user.has_consent | ~campaign.needs_consent) & 1:
-        return False
-    return campaign.per_user_cap == 0 or history.campaign_sent[campaign_index] < campaign.per_user_cap
-
-
-@compiled
-def open_channel(user: Record, law: Record, campaign: Record, allowed: int) -> int:
-    """Return the channel to use for a campaign among those allowed and visibly consented to, push first; or -1."""
     usable = campaign.channels & allowed & user.seen_opted_in
-    if law.is_open[PUSH] and usable & 1:
-        return PUSH
-    if law.is_open[EMAIL] and usable & 2:
-        return EMAIL
+    if not usable & 3:
+        return -1
+    if campaign_suppression(law, history, user, campaign, moment, is_placed(user, law, campaign)) != ELIGIBLE:
+        return -1
+    for channel in (PUSH, EMAIL):
+        if usable >> channel & 1 and channel_suppression(law, standing_bits, user, campaign, channel) == ELIGIBLE:
+            return channel
     return -1

@@ -14,9 +14,11 @@ import shutil
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import FunctionType, ModuleType, SimpleNamespace
 from typing import Any, TypeVar
 
 import numba
+from numba.extending import intrinsic
 
 F = TypeVar("F", bound=Callable[..., object])
 
@@ -29,7 +31,8 @@ _STALE_SECONDS = 30 * 24 * 3600.0
 
 def _source_hash() -> str:
     digest = hashlib.sha256(numba.__version__.encode())
-    for path in sorted(Path(__file__).parent.rglob("*.py")):
+    here = Path(__file__).parent
+    for path in (*sorted(here.rglob("*.py")), *sorted((here.parent / "policies").glob("*.py"))):
         digest.update(path.name.encode())
         digest.update(path.read_bytes())
     return digest.hexdigest()[:16]
@@ -132,3 +135,50 @@ def threads() -> int:
     """Return how many threads parallel loops use now."""
     count: int = numba.get_num_threads()
     return count
+
+
+@intrinsic
+def _ones(typing_context: Any, bits: Any) -> Any:
+    """Count the ones of an integer by the processor's own instruction."""
+    del typing_context
+
+    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        del context, signature
+        return builder.ctpop(arguments[0])
+
+    return bits(bits), code
+
+
+@compiled
+def bit_count(bits: int) -> int:
+    """Do as `policies.history.bit_count`."""
+    return _ones(numba.int64(bits))  # type: ignore[call-arg]
+
+
+def rebuilt(*modules: ModuleType) -> Any:
+    """Compile all functions of some modules of `policies`, each calling the compiled form of the others.
+
+    The modules stay as they are: production runs them interpreted. A function is compiled when it is first called, so
+    those that only interpreted code uses may do what compiled code cannot.
+
+    Args:
+        modules: may import functions from one another.
+
+    Returns:
+        A namespace with the compiled functions by their names.
+    """
+    twins: dict[FunctionType, Any] = {}
+    worlds = []
+    for module in modules:
+        world = dict(vars(module))
+        worlds.append(world)
+        for value in vars(module).values():
+            if isinstance(value, FunctionType) and value.__module__ == module.__name__:
+                twin = FunctionType(value.__code__, world, value.__name__, value.__defaults__, value.__closure__)
+                twin.__module__, twin.__qualname__ = value.__module__, value.__qualname__
+                twins[value] = bit_count if value.__name__ == "bit_count" else _decorate(twin)
+    for world in worlds:
+        for name, value in world.items():
+            if isinstance(value, FunctionType) and value in twins:
+                world[name] = twins[value]
+    return SimpleNamespace(**{function.__name__: twin for function, twin in twins.items()})

@@ -26,6 +26,7 @@ from simulator.config_campaigns import (
     Transactional,
     Triggered,
 )
+from simulator.config_constraints import Constraints
 from simulator.config_fields import (
     N_CATEGORIES,
     Correlation,
@@ -63,6 +64,7 @@ __all__ = [
     "Campaign",
     "CampaignBase",
     "Channels",
+    "Constraints",
     "Correlations",
     "Gateway",
     "Holiday",
@@ -85,6 +87,7 @@ MAX_CAMPAIGNS = 64
 MAX_SEGMENTS = 8
 MAX_ZONES = 32
 MAX_TIERS = 32
+MAX_CAPPED = 16  # campaigns with a cap for each user, which the history counts
 
 # ------------------------------------------------------------------------------------------------------------- calendar
 
@@ -200,6 +203,7 @@ class Population(Model):
     device_shares: tuple[Share, Share, Share] = (0.7, 0.22, 0.08)
     are_devices_deduplicated: bool = False
     consent_share: Share = 0.8
+    muted_category_share: Share = Field(0.0, description="chance that a user has muted a category, each")
     opt_in: OptIn = OptIn()
     correlations: Correlations = Correlations()
 
@@ -259,6 +263,7 @@ class Scenario(Model):
     behaviour: Behaviour = Behaviour()
     channels: Channels = Channels()
     campaigns: Annotated[tuple[Campaign, ...], Field(max_length=MAX_CAMPAIGNS)] = ()
+    constraints: Constraints = Constraints()
     gateway: Gateway = Gateway()
 
     @model_validator(mode="after")
@@ -266,6 +271,15 @@ class Scenario(Model):
         faults = names_used_twice("campaigns", [c.name for c in self.campaigns])
         for index, campaign in enumerate(self.campaigns):
             faults += [(("campaigns", index, *path), what) for path, what in self._misfits_of(campaign)]
+        capped = [index for index, campaign in enumerate(self.campaigns) if campaign.per_user_cap is not None]
+        for index in capped[MAX_CAPPED:]:
+            what = f"expected at most {MAX_CAPPED} campaigns with a cap for each user, got {len(capped)}"
+            faults.append((("campaigns", index, "per_user_cap"), what))
+        zones = [zone.name for zone in self.population.time_zones]
+        asked = self.constraints.project_zone
+        if asked is not None and asked not in zones:
+            what = f"no {asked!r} in population.time_zones; known: {', '.join(zones)}.{did_you_mean(asked, zones)}"
+            faults.append((("constraints", "project_zone"), what))
         horizon_hours = 24 * self.calendar.horizon_days
         for index, outage in enumerate(self.gateway.outages):
             if outage.start_hour >= horizon_hours:

@@ -98,6 +98,7 @@ class CampaignBase(Model):
     cost_eur: Euros = Field(0.0, description="per send, on top of the channel")
     budget_eur: Positive | None = Field(None, description="shared by all users; null: unlimited")
     per_user_cap: Annotated[int, Field(ge=1, le=255)] | None = None
+    tags: tuple[SlotName, ...] = Field((), description="that caps may speak of")
     audience: Audience = Audience()
 
 

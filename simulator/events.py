@@ -248,7 +248,7 @@ def user_life(
         if code == QUIET:
             return
         if code == CENSUS:
-            apply(users[i], world, books, tally[i], code)
+            apply(users[i], history[i], world, books, tally[i], code)
         elif code % SLOT == DECISION:
             wishes[i] = code // SLOT
             yield users[i].now_hours
@@ -261,4 +261,4 @@ def user_life(
                 dispatch(users[i], world, books, tally[i], history[i], hour, wish // 4, wish % 4, verdicts[i])
         else:
             yield users[i].now_hours
-            apply(users[i], world, books, tally[i], code)
+            apply(users[i], history[i], world, books, tally[i], code)

@@ -205,7 +205,7 @@ def live(user: Record, history: Record, tally: Record, world: World, rule: Recor
             wish = code // SLOT
             dispatch(user, world, books, tally, history, int(user.now_hours), wish // 4, wish % 4, 0.0)
         else:
-            apply(user, world, books, tally, code)
+            apply(user, history, world, books, tally, code)
 
 
 @inlined
@@ -290,7 +290,7 @@ def wish_at(user: Record, history: Record, tally: Record, world: World, rule: Re
             return NO_WISH
         code = begin_hour(user, history, world, rule, hour, world.local_hours[user.zone, hour])
         if code == CENSUS:
-            apply(user, world, books, tally, code)
+            apply(user, history, world, books, tally, code)
         elif code != QUIET:
             return code // SLOT
     return NO_WISH

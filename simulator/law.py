@@ -7,8 +7,9 @@ import math
 
 import numpy as np
 
+from policies.constraints import RULES_FIELDS
 from simulator.behaviour.interest import QUANTILE_LIMIT, QUANTILE_STEP
-from simulator.calendar import attention_table, day_table, local_hours, organic_table
+from simulator.calendar import attention_table, day_table, local_hours, moment_table, organic_table
 from simulator.catalogue import campaign_records
 from simulator.config import CHANNELS, Scenario, Triggered
 from simulator.records import LAW, N_CATEGORIES, NANO, Records, World
@@ -20,6 +21,7 @@ def build_world(scenario: Scenario) -> World:
         law=law_record(scenario),
         campaigns=campaign_records(scenario),
         local_hours=local_hours(scenario.calendar, scenario.population),
+        moments=moment_table(scenario.calendar, scenario.population, scenario.constraints.project_zone),
         interest=interest_table(scenario),
     )
 
@@ -155,6 +157,11 @@ def law_record(scenario: Scenario) -> Records:
     law["has_location"] = any(isinstance(x, Triggered) and x.trigger == "location" for x in scenario.campaigns)
     law["on_hours"] = b.context.on_hours
     law["off_hours"] = b.context.off_hours
+
+    open_channels = [name for name, c in zip(CHANNELS, channels, strict=True) if c.is_open]
+    rules = scenario.constraints.limits().rules(open_channels)
+    for name, _, _ in RULES_FIELDS:
+        law[name] = getattr(rules, name)
 
     for name, table in (
         ("organic", organic_table(scenario)),

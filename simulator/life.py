@@ -30,7 +30,6 @@ from simulator.compiled import compiled, inlined
 from simulator.passing_time import SLOT
 from simulator.records import (
     EMAIL,
-    HOURS_A_WEEK,
     N_MAIL,
     N_PAYMENTS,
     NEVER,
@@ -46,6 +45,7 @@ from simulator.records import (
     Trigger,
     World,
 )
+from simulator.visible import record_conversion, record_interest, record_open, record_send, record_session
 
 CENSUS = int(Event.CENSUS)
 REFUSED = int(Event.REFUSED)
@@ -115,7 +115,7 @@ LOCATION = int(Trigger.LOCATION)
 
 
 @inlined
-def apply(user: Record, world: World, books: Books, tally: Record, code: int) -> None:
+def apply(user: Record, history: Record, world: World, books: Books, tally: Record, code: int) -> None:
     """Let the event happen to which `passing_time.advance` has brought the user."""
     law = world.law[0]
     kind = code % SLOT
@@ -123,19 +123,19 @@ def apply(user: Record, world: World, books: Books, tally: Record, code: int) ->
     if kind == SESSION:
         user.n_sessions += 1
         user.clock_session = luck.exponential(user.key, luck.CLOCK_SESSION, np.uint64(user.n_sessions))
-        have_session(user, world, books, tally, -1, 0, -1)
+        have_session(user, history, world, books, tally, -1, 0, -1)
     elif kind == NOTICE:
-        notice(user, world, books, tally, slot)
+        notice(user, history, world, books, tally, slot)
     elif kind == DELIVERY:
         arrive(user, world, books, tally, slot)
     elif kind == EXPIRY:
         lose(user, world, books, tally, slot, NO_REASON)
     elif kind == PAYMENT:
-        pay(user, world, books, tally, slot)
+        pay(user, history, world, books, tally, slot)
     elif kind == OPT_OUT:
         opt_out(user, world, books, tally, slot)
     elif kind == CHURN:
-        leave(user, world, books, tally)
+        leave(user, history, world, books, tally)
     elif kind == CENSUS:
         take_census(user, world, books, tally)
     elif kind == DRIFT:
@@ -172,14 +172,8 @@ def dispatch(
     if is_night(law, world.local_hours[user.zone, hour] % 24):
         count(user, at, books, tally, NIGHT_SENDS, 1, campaign_index, channel)
     journal(user, books, SEND, NO_REASON, campaign_index, channel, hour, -cost)
-    history.sent_hour = hour
-    history.n_sent += 1
-    week = world.local_hours[user.zone, hour] // HOURS_A_WEEK
-    history.sent_this_week = history.sent_this_week + 1 if history.week == week else 1
-    history.week = week
-    history.bucket_hour[campaign.bucket] = hour
-    if history.campaign_sent[campaign_index] < 255:
-        history.campaign_sent[campaign_index] += 1
+    is_uncounted = law.passes_caps >> campaign.kind & 1
+    record_send(history, hour, channel, campaign.tags, is_uncounted, campaign.bucket, campaign.counter)
 
     reason = failure_reason(user, law, channel, index)
     delay = 0.0
@@ -242,7 +236,7 @@ def arrive(user: Record, world: World, books: Books, tally: Record, slot: int) -
 
 
 @inlined
-def notice(user: Record, world: World, books: Books, tally: Record, slot: int) -> None:
+def notice(user: Record, history: Record, world: World, books: Books, tally: Record, slot: int) -> None:
     """A waiting message is noticed: it reminds of the app, and may be opened, clicked, and lead into a session."""
     at = moment(user, world)
     law = world.law[0]
@@ -256,17 +250,16 @@ def notice(user: Record, world: World, books: Books, tally: Record, slot: int) -
     user.salience += 0.5 * (1.0 - user.salience)
     count(user, at, books, tally, NOTICES, 1, campaign, channel)
     if luck.uniform(user.key, luck.SEND_OPEN, index) >= prob:
-        user.unopened = min(255, user.unopened + 1)
         journal(user, books, NOTICE, IGNORED, campaign, channel, hour, 0)
         return
-    user.unopened = 0
+    record_open(history, channel)
     count(user, at, books, tally, OPENS, 1, campaign, channel)
     if not is_click(user, law, channel, index):
         journal(user, books, NOTICE, OPENED, campaign, channel, hour, 0)
         return
     count(user, at, books, tally, CLICKS, 1, campaign, channel)
     journal(user, books, NOTICE, CLICKED, campaign, channel, hour, 0)
-    have_session(user, world, books, tally, campaign, channel, hour)
+    have_session(user, history, world, books, tally, campaign, channel, hour)
 
 
 @compiled
@@ -276,7 +269,6 @@ def lose(user: Record, world: World, books: Books, tally: Record, slot: int, rea
     campaign = user.mail_campaign[slot]
     channel = user.mail_channel[slot]
     hour = user.mail_hour[slot]
-    user.unopened = min(255, user.unopened + 1)
     empty_slot(user, slot)
     count(user, at, books, tally, EXPIRIES, 1, campaign, channel)
     journal(user, books, EXPIRY, reason, campaign, channel, hour, 0)
@@ -284,7 +276,7 @@ def lose(user: Record, world: World, books: Books, tally: Record, slot: int, rea
 
 @inlined
 def have_session(
-    user: Record, world: World, books: Books, tally: Record, campaign: int, channel: int, hour: int
+    user: Record, history: Record, world: World, books: Books, tally: Record, campaign: int, channel: int, hour: int
 ) -> None:
     """A session, unasked (campaign -1) or driven by a message: its value, an order perhaps, and what it leaves.
 
@@ -317,16 +309,18 @@ def have_session(
             category = int(category_of(user, world.campaigns[campaign]))
         else:
             category = draw_category(user, luck.uniform(key, luck.SEND_CATEGORY + offset, index))
-        order(user, world, books, tally, campaign, channel, hour, category, margin, discount, offset, index)
+        order(user, history, world, books, tally, campaign, channel, hour, category, margin, discount, offset, index)
     elif luck.uniform(key, luck.SEND_BROWSE + offset, index) < law.browse_prob:
         user.intent = 1.0
         user.intent_category = draw_category(user, luck.uniform(key, luck.SEND_CATEGORY + offset, index))
         user.browse_hour = int(user.now_hours)
+        record_interest(history, user.intent_category)
         if luck.uniform(key, luck.SEND_CART + offset, index) < law.cart_prob:
             user.cart_hour = int(user.now_hours)
 
     satiate(user, law)
     user.last_session_hours = user.now_hours
+    record_session(history, int(user.now_hours))
     if luck.uniform(key, luck.SEND_SURVEY + offset, index) < law.survey_prob:
         count(user, at, books, tally, SURVEYS, 1, campaign, channel)
         satisfaction = int(round(1000.0 / (1.0 + user.dissatisfaction)))
@@ -347,6 +341,7 @@ def have_session(
 @inlined
 def order(
     user: Record,
+    history: Record,
     world: World,
     books: Books,
     tally: Record,
@@ -372,6 +367,7 @@ def order(
     user.need_used = law.need_used
     user.intent = 0.7
     user.intent_category = category
+    record_interest(history, category)
     user.order_hour = int(user.now_hours)
     # A place for the payment; when all are taken (one user in millions), the earliest is paid now.
     place = 0
@@ -382,7 +378,7 @@ def order(
         if user.payment_hours[k] >= NEVER:
             place = k
     if user.payment_hours[place] < NEVER:
-        pay(user, world, books, tally, place)
+        pay(user, history, world, books, tally, place)
     delay = payment_delay_hours(
         law, user.key, luck.SEND_PAYMENT_IS_FAST + offset, luck.SEND_PAYMENT_HOURS + offset, index
     )
@@ -390,10 +386,11 @@ def order(
 
 
 @inlined
-def pay(user: Record, world: World, books: Books, tally: Record, place: int) -> None:
+def pay(user: Record, history: Record, world: World, books: Books, tally: Record, place: int) -> None:
     """An order is paid: an outcome with its time; its money was booked with the order."""
     at = moment(user, world)
     user.payment_hours[place] = NEVER
+    record_conversion(history, int(user.now_hours))
     count(user, at, books, tally, PAYMENTS, 1, -1, 0)
     journal(user, books, PAYMENT, NO_REASON, -1, 0, -1, 0)
 
@@ -427,7 +424,7 @@ def opt_out(user: Record, world: World, books: Books, tally: Record, channel: in
 
 
 @inlined
-def leave(user: Record, world: World, books: Books, tally: Record) -> None:
+def leave(user: Record, history: Record, world: World, books: Books, tally: Record) -> None:
     """The user leaves for good. The sender can know only some days later; open orders are paid now."""
     at = moment(user, world)
     law = world.law[0]
@@ -439,7 +436,7 @@ def leave(user: Record, world: World, books: Books, tally: Record) -> None:
             lose(user, world, books, tally, slot, WITHDRAWN)
     for k in range(N_PAYMENTS):
         if user.payment_hours[k] < NEVER:
-            pay(user, world, books, tally, k)
+            pay(user, history, world, books, tally, k)
     user.status = LEFT
     wait = law.uninstall_seen_hours * luck.exponential(user.key, luck.UNINSTALL_SEEN, np.uint64(0))
     user.next_drift_hours = user.now_hours + wait

@@ -86,7 +86,10 @@ _S12 = np.uint64(12)
     FREE_CART,
     FREE_OPT_IN,
     FREE_SURVEY,
-) = range(1, 63)
+    PAST_SESSION,
+    TRAIT_MUTED,
+    DECISION,
+) = range(1, 66)
 
 # The marks of an organic session are the marks of a driven one, drawn from streams of their own.
 FREE_OFFSET = FREE_ORDER - SEND_ORDER

@@ -10,6 +10,7 @@ import math
 
 import numpy as np
 
+from policies.history import DAYS_OF_USE
 from simulator import luck
 from simulator.behaviour.attention import earliest_scheduled
 from simulator.behaviour.interest import quantile
@@ -19,6 +20,7 @@ from simulator.law import log_gamma_quantiles
 from simulator.records import (
     EMAIL,
     HISTORY,
+    HOURS_A_WEEK,
     LONG_AGO,
     N_BINS,
     N_CATEGORIES,
@@ -33,6 +35,7 @@ from simulator.records import (
     Records,
     World,
 )
+from simulator.visible import clear, record_session
 
 LEAST_CV = 1e-3  # below, all users are alike
 
@@ -61,6 +64,7 @@ PEOPLE = np.dtype(
         ("android_logit", "f8"),
         ("are_devices_deduplicated", "u1"),
         ("consent_share", "f8"),
+        ("muted_category_share", "f8"),
         ("opt_in", "f8", (3,)),
         ("sessions_churn", "f8"),
         ("sessions_openness", "f8"),
@@ -103,12 +107,11 @@ def population(scenario: Scenario, world: World, first_user: int = 0, n_users: i
     return users
 
 
-def blank_history(n_users: int) -> Records:
-    """Return the history of users to whom nothing was ever sent, HISTORY of shape (n_users,)."""
-    history = np.zeros(n_users, HISTORY)
-    history["sent_hour"] = LONG_AGO
-    history["bucket_hour"] = LONG_AGO
-    history["week"] = -1
+def first_history(users: Records, world: World) -> Records:
+    """Return what the sender can see of new users' past, HISTORY of shape (U,): sessions, nothing sent."""
+    history = np.empty(len(users), HISTORY)
+    bounds = np.linspace(0, len(users), threads() + 1).astype(np.int64)
+    _history_blocks(users, history, world, bounds)
     return history
 
 
@@ -151,6 +154,7 @@ def _people(scenario: Scenario) -> Records:
     row["android_logit"] = p.android_logit
     row["are_devices_deduplicated"] = p.are_devices_deduplicated
     row["consent_share"] = p.consent_share
+    row["muted_category_share"] = p.muted_category_share
     row["opt_in"] = (p.opt_in.android, p.opt_in.ios, p.opt_in.email)
     row["sessions_churn"] = p.correlations.sessions_churn
     row["sessions_openness"] = p.correlations.sessions_openness
@@ -197,6 +201,11 @@ def make_user(user: Record, user_id: int, world: World, people: Record, tables: 
     user.table_row = user.segment * N_BINS + half + min(max(int(round(shift / 0.5)), -half), half)
     user.os = 0 if luck.uniform(key, luck.TRAIT_OS, zero) < people.android_share else 1
     user.has_consent = luck.uniform(key, luck.TRAIT_CONSENT, zero) < people.consent_share
+    user.muted_categories = 0
+    if people.muted_category_share > 0.0:
+        for k in range(N_CATEGORIES):
+            if luck.uniform(key, luck.TRAIT_MUTED, np.uint64(k)) < people.muted_category_share:
+                user.muted_categories |= 1 << k
 
     # Correlated traits: sessions drive churn (negatively) and openness; openness tempers sensitivity.
     z_sessions = luck.normal(key, luck.TRAIT_SESSIONS, zero)
@@ -273,6 +282,36 @@ def make_user(user: Record, user_id: int, world: World, people: Record, tables: 
     user.cart_hour = LONG_AGO
     user.order_hour = LONG_AGO
     user.next_scheduled_hours = earliest_scheduled(user, law)
+
+
+@compiled_parallel
+def _history_blocks(users: Records, history: Records, world: World, bounds: Ints) -> None:
+    for w in each(bounds.shape[0] - 1):
+        for i in range(bounds[w], bounds[w + 1]):
+            begin_history(users[i], history[i], world.law[0], world.local_hours[users[i].zone, 0])
+
+
+@compiled
+def begin_history(user: Record, history: Record, law: Record, local: int) -> None:
+    """Begin a user's visible history: a mature user's has the hours of the last 30 days with a session.
+
+    They are drawn from the user's own rate and day, before the last session, which is a trait.
+
+    Args:
+        local: local hours at hour 0, as in the world's table.
+
+    Source: modelling choice: a sender has seen its users before the simulation begins.
+    """
+    clear(history)
+    last = int(math.floor(user.last_session_hours))
+    if user.is_arrival == 0:
+        stream = luck.stream_key(user.key, luck.PAST_SESSION)
+        for hour in range(-DAYS_OF_USE * 24, last):
+            week_hour = (local + hour) % HOURS_A_WEEK
+            rate = user.session_rate * law.organic[user.table_row, week_hour]
+            if hour >= user.installed_hours and luck.uniform_in(stream, np.uint64(-hour)) < rate:
+                record_session(history, hour)
+    record_session(history, last)
 
 
 @compiled

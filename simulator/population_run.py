@@ -14,7 +14,7 @@ import numpy as np
 from simulator.compiled import threads
 from simulator.config import Scenario
 from simulator.law import build_world
-from simulator.population import blank_history, blank_tally, population
+from simulator.population import blank_tally, first_history, population
 from simulator.records import EVENT, HOURS_A_WEEK, N_METRICS, Books, World
 from simulator.settlement import Shared
 
@@ -43,7 +43,7 @@ class PopulationRun:
         self.scenario = scenario
         self.world = build_world(scenario) if world is None else world
         self.users = population(scenario, self.world, first_user, n_users)
-        self.history = blank_history(len(self.users))
+        self.history = first_history(self.users, self.world)
         self.tally = blank_tally(self.users)
         self.books = blank_books(scenario, self._n_workers(), journal_rows)
         self.shared = Shared(scenario)

@@ -13,6 +13,11 @@ from typing import Any, NamedTuple, cast
 import numpy as np
 import numpy.typing as npt
 
+from policies.constraints import RULES_FIELDS
+from policies.history import HISTORY_FIELDS
+from policies.moments import MOMENT_FIELDS
+from policies.structs import Field
+
 N_MAIL = 4
 N_PAYMENTS = 2
 N_CATEGORIES = 8
@@ -51,6 +56,16 @@ class Mail(IntEnum):
     EMPTY = 0
     IN_TRANSIT = 1
     WAITING = 2
+
+
+def fields_of(fields: tuple[Field, ...]) -> list[Any]:
+    """Return fields of `policies` as NumPy names them."""
+    return [(name, code, (length,)) if length else (name, code) for name, code, length in fields]
+
+
+def as_dtype(fields: tuple[Field, ...]) -> np.dtype[Any]:
+    """Return the record of fields of `policies`."""
+    return np.dtype(fields_of(fields))
 
 
 USER = np.dtype(
@@ -114,7 +129,7 @@ USER = np.dtype(
         ("stage", "u1"),  # nightly snapshot
         ("in_context", "u1"),
         ("intent_category", "u1"),
-        ("unopened", "u1"),
+        ("muted_categories", "u1"),  # bit = category
         ("is_arrival", "u1"),
         ("n_devices", "u1"),
         ("mail_delay", "f4", (N_MAIL,)),  # hours from dispatch to device
@@ -128,17 +143,9 @@ USER = np.dtype(
     ]
 )
 
-# What the sender has done to the user: read by the senders that run inside the loop.
-HISTORY = np.dtype(
-    [
-        ("sent_hour", "i4"),
-        ("week", "i4"),
-        ("sent_this_week", "i4"),
-        ("n_sent", "i4"),
-        ("bucket_hour", "i4", (N_CATEGORIES,)),
-        ("campaign_sent", "u1", (64,)),
-    ]
-)
+# What the sender can see of the user's past, and the moment: defined once, for production too.
+HISTORY = as_dtype(HISTORY_FIELDS)
+MOMENT = as_dtype(MOMENT_FIELDS)
 
 # What a quiet hour reads is float32, like the levels: its arithmetic then stays in registers, unconverted.
 LAW = np.dtype(
@@ -237,6 +244,7 @@ LAW = np.dtype(
         ("has_location", "u1"),
         ("on_hours", "f8"),
         ("off_hours", "f8"),
+        *fields_of(RULES_FIELDS),  # what the constraint engine reads
         # tables
         ("organic", "f4", (N_ROWS, HOURS_A_WEEK)),  # relative session rate, by segment x bin and local hour
         ("attention", "f4", (N_ROWS, HOURS_A_WEEK)),
@@ -251,6 +259,8 @@ CAMPAIGN = np.dtype(
         ("category", "u1"),
         ("bucket", "u1"),
         ("channels", "u1"),  # bit = channel
+        ("tags", "u1"),  # bit = tag that some cap speaks of
+        ("counter", "u1"),  # its place among campaigns with a cap of their own
         ("needs_consent", "u1"),
         ("segments", "u4"),  # bit = segment
         ("tiers", "u4"),
@@ -440,6 +450,7 @@ class World(NamedTuple):
     law: Records  # LAW[1]
     campaigns: Records  # CAMPAIGN[C]
     local_hours: npt.NDArray[np.int32]  # (zone, UTC hour) hours since a local Monday midnight
+    moments: Records  # MOMENT, (zone, UTC hour): what the constraint engine and the features know of the time
     interest: npt.NDArray[np.float64]  # (8, quantiles) log of unnormalised interest by normal score
 
     @property
@@ -470,3 +481,4 @@ class Books(NamedTuple):
 
 
 assert USER.itemsize <= 384, USER.itemsize
+assert HISTORY.itemsize <= 320, HISTORY.itemsize

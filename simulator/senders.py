@@ -16,11 +16,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from policies.history import N_SENDS
 from simulator import luck
 from simulator.behaviour.interest import category_of, relevance
-from simulator.catalogue import is_eligible, open_channel
+from simulator.catalogue import eligible_channel
 from simulator.compiled import compiled
-from simulator.records import HOURS_A_WEEK, LONG_AGO, SENDER, Kind, Record, Records, World
+from simulator.records import HOURS_A_WEEK, SENDER, Kind, Record, Records, World
+from simulator.visible import remembered_sends, standing
 
 KINDS = ("never", "evenly", "hours", "random")
 PICKS = ("uniform", "interest", "urgency", "lru", "mru", "fixed")
@@ -28,6 +30,7 @@ NEVER_SEND, EVENLY, HOURS, RANDOM = range(4)
 UNIFORM, INTEREST, URGENCY, LEAST_RECENT, MOST_RECENT, FIXED = range(6)
 FIRST_WAKING_HOUR, WAKING_HOURS = 8, 14  # local hours 8 to 21
 EVENING_HOUR = 19
+ALL_CHANNELS = 15
 
 
 @dataclass(frozen=True)
@@ -44,7 +47,7 @@ class Sender:
             most (`mru`) recently used content bucket, or the `fixed` one.
         serves: kinds of campaigns that it uses.
         channels: `push`, `email`.
-        cap_per_week: at most so many sends in a local calendar week; None: no cap.
+        cap_per_week: at most so many sends in a local calendar week, up to 31; None: no cap.
         gap_hours: at least so many hours between two sends.
     """
 
@@ -69,7 +72,9 @@ class Sender:
         row["hours"] = sum(1 << hour for hour in self.hours)
         row["weekdays"] = sum(1 << day for day in self.weekdays)
         row["per_waking_hour"] = self.per_week / (7 * WAKING_HOURS)
-        row["cap_per_week"] = 2**31 - 1 if self.cap_per_week is None else self.cap_per_week
+        if self.cap_per_week is not None and not 0 <= self.cap_per_week < N_SENDS:
+            raise ValueError(f"cap_per_week: expected 0 to {N_SENDS - 1} sends or None, got {self.cap_per_week}")
+        row["cap_per_week"] = N_SENDS if self.cap_per_week is None else self.cap_per_week
         row["gap_hours"] = self.gap_hours
         row["campaign"] = self.campaign
         return row
@@ -165,14 +170,17 @@ def is_due(user: Record, history: Record, rule: Record, local: int, hour: int, p
             break
     if not is_named or hour - history.sent_hour < rule.gap_hours:
         return False
-    sent = history.sent_this_week if history.week == local // HOURS_A_WEEK else 0
-    return sent < rule.cap_per_week
+    if rule.cap_per_week >= N_SENDS:
+        return True
+    return remembered_sends(history, hour - local % HOURS_A_WEEK, ALL_CHANNELS, 0)[0] < rule.cap_per_week
 
 
 @compiled
 def choose(user: Record, history: Record, world: World, rule: Record, hour: int) -> int:
     """Return which campaign a sender that is due wishes to send: campaign * 4 + channel, or -1: none is eligible."""
     law = world.law[0]
+    moment = world.moments[user.zone, hour]
+    standing_bits = standing(law, history, moment)
     stream = luck.stream_key(user.key, luck.SENDER_PICK)
     best = -1
     best_score = -1e300
@@ -181,8 +189,8 @@ def choose(user: Record, history: Record, world: World, rule: Record, hour: int)
         campaign = world.campaigns[index]
         if not (rule.serves >> campaign.kind) & 1 or (rule.pick == FIXED and index != rule.campaign):
             continue
-        channel = open_channel(user, law, campaign, rule.channels)
-        if channel < 0 or not is_eligible(user, history, law, campaign, index, hour):
+        channel = eligible_channel(user, history, law, campaign, moment, standing_bits, rule.channels)
+        if channel < 0:
             continue
         score = luck.uniform_in(stream, luck.send_index(hour, index, channel))
         if rule.pick == INTEREST:
@@ -190,9 +198,9 @@ def choose(user: Record, history: Record, world: World, rule: Record, hour: int)
         elif rule.pick == URGENCY:
             score = 1e-9 * score + campaign.urgency + 1e-6 * campaign.margin_eur
         elif rule.pick == LEAST_RECENT:
-            score -= float(max(history.bucket_hour[campaign.bucket], LONG_AGO))
+            score -= float(history.bucket_hour[campaign.bucket])
         elif rule.pick == MOST_RECENT:
-            score += float(max(history.bucket_hour[campaign.bucket], LONG_AGO))
+            score += float(history.bucket_hour[campaign.bucket])
         if score > best_score:
             best_score = score
             best = index * 4 + channel

@@ -1,0 +1,266 @@
+"""Constraints as people state them: caps, gaps, quiet hours, and what passes them by; checked, then turned into rules.
+
+`PRESETS` are named after the products whose documented semantics they follow (their numbers are examples): what such
+words mean differs from one to the next, and that is a trap when a policy moves.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from policies.constraints import (
+    MINUTES_A_DAY,
+    N_CAPS,
+    N_CHANNELS,
+    PROJECT_ZONE,
+    ROLLING,
+    RULES_FIELDS,
+    USER_ZONE,
+)
+from policies.history import N_SENDS, N_TAGS
+from policies.structs import Struct, blank
+
+CHANNELS = ("push", "email", "in_app", "sms")
+KINDS = ("scheduled", "triggered", "transactional")
+WINDOWS = ("rolling", "day", "week", "month")
+ZONES = ("user", "project")
+QUIET_MODES = ("any_time", "drop", "defer", "cancel")
+MOST_HOURS = 31 * 24
+
+
+def _among(place: str, given: Iterable[str], known: Iterable[str]) -> list[tuple[str, str]]:
+    known = tuple(known)
+    return [
+        (place, f"no {name!r}; expected {', '.join(known)}.{_nearest(name, known)}")
+        for name in given
+        if name not in known
+    ]
+
+
+def _nearest(name: str, known: Iterable[str]) -> str:
+    near = difflib.get_close_matches(name, list(known), n=1)
+    return f" Did you mean {near[0]!r}?" if near else ""
+
+
+def _bits(chosen: Iterable[str], known: tuple[str, ...]) -> int:
+    return sum(1 << k for k, name in enumerate(known) if name in tuple(chosen))
+
+
+@dataclass(frozen=True)
+class Cap:
+    """At most so many sends within a window.
+
+    Attributes:
+        limit: sends, 0 to 31; the history remembers 32.
+        window: `rolling` (the last `hours`), or the calendar's `day`, `week` (from Monday) or `month`.
+        hours: of a rolling window; None for the calendar's.
+        zone: whose calendar: `user` or `project`.
+        channels: that the cap looks at; None: all together.
+        tags: only messages with one of these; None: whatever their tags.
+        overrides_channels: for messages with one of its tags, this cap takes the place of those without tags.
+    """
+
+    name: str
+    limit: int
+    window: str = "rolling"
+    hours: int | None = None
+    zone: str = "user"
+    channels: tuple[str, ...] | None = None
+    tags: tuple[str, ...] | None = None
+    overrides_channels: bool = False
+
+    def faults(self) -> list[tuple[str, str]]:
+        """Return (field, what is wrong with it) for everything that does not fit."""
+        found = []
+        if not 0 <= self.limit < N_SENDS:
+            found.append(("limit", f"expected 0 to {N_SENDS - 1} sends, got {self.limit}"))
+        found += _among("window", (self.window,), WINDOWS)
+        found += _among("zone", (self.zone,), ZONES)
+        found += _among("channels", self.channels or (), CHANNELS)
+        if self.window == "rolling" and not (self.hours is not None and 1 <= self.hours <= MOST_HOURS):
+            found.append(("hours", f"expected 1 to {MOST_HOURS} hours for a rolling window, got {self.hours}"))
+        if self.window != "rolling" and self.hours is not None:
+            found.append(("hours", f"a window of one {self.window} has no hours; got {self.hours}"))
+        if self.overrides_channels and not self.tags:
+            found.append(("overrides_channels", "only a cap with tags can take the place of those without"))
+        return found
+
+
+@dataclass(frozen=True)
+class QuietHours:
+    """Hours of the day in which nothing is dispatched.
+
+    Attributes:
+        start, end: minutes of the day by the clock of `zone`; an end before the start lies past midnight.
+        mode: `drop` (not now, and what was asked for is dropped), `defer` (held until the end), `cancel` (a triggered
+            message that meets quiet hours is over).
+        channels: on which it is quiet; None: all.
+    """
+
+    start: int = 22 * 60
+    end: int = 8 * 60
+    mode: str = "drop"
+    zone: str = "user"
+    channels: tuple[str, ...] | None = None
+
+    def faults(self) -> list[tuple[str, str]]:
+        """Return (field, what is wrong with it) for everything that does not fit."""
+        found = []
+        for name, minute in (("start", self.start), ("end", self.end)):
+            if not 0 <= minute <= MINUTES_A_DAY:
+                found.append((name, f"expected minutes of the day, 0 to {MINUTES_A_DAY}, got {minute}"))
+        if self.start == self.end:
+            found.append(("end", "quiet hours that end when they begin are none; leave them out"))
+        found += _among("mode", (self.mode,), QUIET_MODES[1:])
+        found += _among("zone", (self.zone,), ZONES)
+        found += _among("channels", self.channels or (), CHANNELS)
+        return found
+
+
+@dataclass(frozen=True)
+class Constraints:
+    """All limits of an app.
+
+    Attributes:
+        caps: at most 8.
+        gap_hours: at least so many hours between two sends on any channel.
+        channel_gap_hours: the same for one channel, by its name.
+        quiet: None: there are no quiet hours.
+        passes_caps: kinds of campaigns that caps neither hold back nor count.
+        passes_gap, passes_quiet: kinds that the gaps and the quiet hours do not hold back.
+    """
+
+    caps: tuple[Cap, ...] = ()
+    gap_hours: int = 0
+    channel_gap_hours: dict[str, int] = field(default_factory=dict)
+    quiet: QuietHours | None = None
+    passes_caps: tuple[str, ...] = ("transactional",)
+    passes_gap: tuple[str, ...] = ("transactional",)
+    passes_quiet: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Check the whole.
+
+        Raises:
+            ValueError: with every fault, each at its place.
+        """
+        faults = self.faults()
+        if faults:
+            raise ValueError("; ".join(f"{place}: {what}" for place, what in faults))
+
+    def faults(self) -> list[tuple[str, str]]:
+        """Return (place, what is wrong there) for everything that does not fit."""
+        found = []
+        if len(self.caps) > N_CAPS:
+            found.append(("caps", f"expected at most {N_CAPS}, got {len(self.caps)}"))
+        for k, cap in enumerate(self.caps):
+            found += [(f"caps.{k}.{place}", what) for place, what in cap.faults()]
+            if cap.name in [other.name for other in self.caps[:k]]:
+                found.append((f"caps.{k}.name", f"the name {cap.name!r} is used twice; names must differ"))
+        if len(self.tags) > N_TAGS:
+            found.append(("caps", f"expected at most {N_TAGS} different tags, got {', '.join(self.tags)}"))
+        if not 0 <= self.gap_hours <= MOST_HOURS:
+            found.append(("gap_hours", f"expected 0 to {MOST_HOURS} hours, got {self.gap_hours}"))
+        found += _among("channel_gap_hours", self.channel_gap_hours, CHANNELS)
+        for channel, hours in self.channel_gap_hours.items():
+            if not 0 <= hours <= MOST_HOURS:
+                found.append((f"channel_gap_hours.{channel}", f"expected 0 to {MOST_HOURS} hours, got {hours}"))
+        if self.quiet is not None:
+            found += [(f"quiet.{place}", what) for place, what in self.quiet.faults()]
+        for name in ("passes_caps", "passes_gap", "passes_quiet"):
+            found += _among(name, getattr(self, name), KINDS)
+        return found
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        """The tags that caps speak of, in the order of their bits."""
+        return tuple(dict.fromkeys(tag for cap in self.caps for tag in cap.tags or ()))
+
+    @property
+    def cap_names(self) -> tuple[str, ...]:
+        """The names of the caps, in their order."""
+        return tuple(cap.name for cap in self.caps)
+
+    def tag_bits(self, tags: Iterable[str]) -> int:
+        """Return the bits of a campaign's tags; tags that no cap speaks of have none."""
+        return sum(1 << self.tags.index(tag) for tag in set(tags) if tag in self.tags)
+
+    def rules(self, open_channels: Iterable[str] = CHANNELS) -> Struct:
+        """Return what the engine reads, RULES_FIELDS."""
+        rules = blank(RULES_FIELDS)
+        rules.open_channels = _bits(open_channels, CHANNELS)
+        rules.n_caps = len(self.caps)
+        for k, cap in enumerate(self.caps):
+            rules.cap_limit[k] = cap.limit
+            rules.cap_hours[k] = cap.hours or 0
+            rules.cap_calendar[k] = WINDOWS.index(cap.window)
+            rules.cap_zone[k] = ZONES.index(cap.zone)
+            rules.cap_channels[k] = _bits(CHANNELS if cap.channels is None else cap.channels, CHANNELS)
+            rules.cap_tags[k] = self.tag_bits(cap.tags or ())
+            rules.cap_overrides[k] = int(cap.overrides_channels)
+        rules.gap_hours = self.gap_hours
+        for channel, hours in self.channel_gap_hours.items():
+            rules.channel_gap_hours[CHANNELS.index(channel)] = hours
+        if self.quiet is not None:
+            rules.quiet_start, rules.quiet_end = self.quiet.start, self.quiet.end
+            rules.quiet_mode = QUIET_MODES.index(self.quiet.mode)
+            rules.quiet_zone = ZONES.index(self.quiet.zone)
+            rules.quiet_channels = _bits(CHANNELS if self.quiet.channels is None else self.quiet.channels, CHANNELS)
+        rules.passes_caps = _bits(self.passes_caps, KINDS)
+        rules.passes_gap = _bits(self.passes_gap, KINDS)
+        rules.passes_quiet = _bits(self.passes_quiet, KINDS)
+        return rules
+
+
+assert (WINDOWS.index("rolling"), ZONES.index("user"), ZONES.index("project")) == (ROLLING, USER_ZONE, PROJECT_ZONE)
+assert len(CHANNELS) == N_CHANNELS
+
+# Semantics: the vendors' documentation, as read for 2026. Limits and hours are examples, to be replaced by one's own.
+PRESETS: dict[str, Constraints] = {
+    # Per channel or tag, by the calendar day of the user; over-cap messages are aborted; quiet hours hold.
+    "braze": Constraints(
+        caps=(Cap("push-a-day", 2, "day", channels=("push",)), Cap("email-a-week", 3, "week", channels=("email",))),
+        quiet=QuietHours(mode="defer"),
+    ),
+    # Push only, for the app as a whole, in a rolling window; over-cap messages are dropped.
+    "onesignal": Constraints(caps=(Cap("push", 4, "rolling", hours=24, channels=("push",)),), passes_caps=()),
+    # By day, week and month, in the project's time zone; the limit of a message type takes the channel's place; quiet
+    # hours cancel.
+    "iterable": Constraints(
+        caps=(
+            Cap("push-a-day", 2, "day", zone="project", channels=("push",)),
+            Cap("push-a-month", 20, "month", zone="project", channels=("push",)),
+            Cap("digest-a-week", 1, "week", zone="project", tags=("digest",), overrides_channels=True),
+        ),
+        quiet=QuietHours(mode="cancel"),
+    ),
+    # A limit, and a minimum gap between messages; do-not-disturb discards.
+    "clevertap": Constraints(
+        caps=(Cap("push-a-day", 3, "day", channels=("push",)),), gap_hours=4, quiet=QuietHours(mode="drop")
+    ),
+    # A throttle for each workflow (a tag); critical messages pass by everything; the schedule skips.
+    "novu": Constraints(
+        caps=(Cap("workflow", 1, "rolling", hours=6, tags=("throttled",)),),
+        quiet=QuietHours(mode="drop"),
+        passes_quiet=("transactional",),
+    ),
+    # A cap, a gap, and an hour by which a message must be out (its expiry), within a send window.
+    "uber": Constraints(
+        caps=(Cap("push-a-day", 1, "rolling", hours=24, channels=("push",)),),
+        gap_hours=8,
+        quiet=QuietHours(mode="drop"),
+    ),
+}
+
+
+def preset(name: str) -> Constraints:
+    """Return the constraints of a preset.
+
+    Raises:
+        ValueError: there is none of that name; the message has the nearest.
+    """
+    if name not in PRESETS:
+        raise ValueError(f"constraints: no preset {name!r}; known: {', '.join(PRESETS)}.{_nearest(name, PRESETS)}")
+    return PRESETS[name]
