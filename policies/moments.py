@@ -7,9 +7,12 @@ day's already: a cap then counts a send too many, never one too few.
 from __future__ import annotations
 
 import datetime as dt
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
+from typing import TYPE_CHECKING
 
 from policies.structs import Field, Struct, blank
+
+if TYPE_CHECKING:
+    from zoneinfo import ZoneInfo  # which reads the platform's build: not at start-up
 
 MOMENT_FIELDS: tuple[Field, ...] = (
     ("hour", "i4", 0),  # whole hours since hour 0, UTC
@@ -34,6 +37,8 @@ def time_zone(name: str) -> ZoneInfo:
     Raises:
         ValueError: there is none of that name; the message has the nearest.
     """
+    from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
+
     try:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError):
