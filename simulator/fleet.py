@@ -264,6 +264,19 @@ def live_on(
     live(user, history, tally, world, rule, books, until)
 
 
+@inlined
+def live_quietly(
+    user: Record, history: Record, tally: Record, world: World, silent: Record, books: Books, until: float
+) -> None:
+    """Live in silence until `until`. Most users have one quiet hour before them, and never leave these few lines."""
+    hour = int(user.now_hours)
+    is_begun = user.now_hours == hour < until and user.hour_begun == hour
+    if is_begun and user.status == PRESENT and user.next_scheduled_hours >= hour + 1:
+        coast(user, history, world.law[0], silent, hour, hour + 1, world.local_hours[user.zone, hour])
+    if user.now_hours < until:
+        live_on(user, history, tally, world, silent, books, until)
+
+
 @compiled
 def carry_out(
     user: Record,
@@ -319,13 +332,7 @@ def _step_blocks(
             user = users[i]
             if wishes[i] >= 0 and user.now_hours == hour and user.status != KNOWN_LEFT:
                 carry_out(user, world, own, tally[i], history[i], hour, wishes[i], queue_hours[i])
-            # Most users have one quiet hour: they never leave this loop's few lines.
-            is_begun = user.now_hours == hour < until and user.hour_begun == hour
-            if is_begun and user.status == PRESENT and user.next_scheduled_hours >= hour + 1:
-                local = world.local_hours[user.zone, hour]
-                coast(user, history[i], world.law[0], silent[0], hour, hour + 1, local)
-            if user.now_hours < until:
-                live_on(user, history[i], tally[i], world, silent[0], own, float(until))
+            live_quietly(user, history[i], tally[i], world, silent[0], own, float(until))
             after[i] = NO_WISH
             if begins_next and user.now_hours == until and user.status != KNOWN_LEFT:
                 if until % 24 == 0 or user.status != PRESENT:

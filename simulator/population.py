@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import numpy.typing as npt
 
 from policies.history import DAYS_OF_USE
 from simulator import luck
@@ -93,8 +94,15 @@ def population(scenario: Scenario, world: World, first_user: int = 0, n_users: i
         raise MemoryError(
             f"{n_users:,} users need {size:,.0f} GiB at once; run fewer, or in chunks (simulator.fleet.run_in_chunks)"
         ) from None
+    bounds = np.linspace(0, n_users, threads() + 1).astype(np.int64)
+    _people_blocks(users, first_user, world, people_record(scenario), trait_tables(scenario), bounds)
+    return users
+
+
+def trait_tables(scenario: Scenario) -> npt.NDArray[np.float64]:
+    """Return log quantiles of session rate, churn, attention and sensitivity by normal score, shape (4, n)."""
     p = scenario.population
-    tables = np.stack(
+    return np.stack(
         [
             log_gamma_quantiles(p.sessions_shape),
             log_gamma_quantiles(p.churn_shape),
@@ -102,9 +110,6 @@ def population(scenario: Scenario, world: World, first_user: int = 0, n_users: i
             log_gamma_quantiles(1 / p.sensitivity_cv**2 if p.sensitivity_cv > LEAST_CV else math.inf),
         ]
     )
-    bounds = np.linspace(0, n_users, threads() + 1).astype(np.int64)
-    _people_blocks(users, first_user, world, _people(scenario), tables, bounds)
-    return users
 
 
 def first_history(users: Records, world: World) -> Records:
@@ -123,7 +128,8 @@ def blank_tally(users: Records) -> Records:
     return tally
 
 
-def _people(scenario: Scenario) -> Records:
+def people_record(scenario: Scenario) -> Records:
+    """Return what the traits are drawn by, PEOPLE[1]."""
     p, b = scenario.population, scenario.behaviour
     rows = np.zeros(1, PEOPLE)
     row = rows[0]
@@ -168,7 +174,8 @@ def _people_blocks(
 ) -> None:
     for block in each(bounds.shape[0] - 1):
         for i in range(bounds[block], bounds[block + 1]):
-            make_user(users[i], first_user + i, world, people[0], tables)
+            key = luck.user_key(people[0].seed, first_user + i)
+            make_user(users[i], first_user + i, key, world, people[0], tables)
 
 
 @compiled
@@ -181,7 +188,7 @@ def draw_share(cumulative: Record, unit: float) -> int:
 
 
 @compiled
-def make_user(user: Record, user_id: int, world: World, people: Record, tables: Floats) -> None:
+def make_user(user: Record, user_id: int, key: np.uint64, world: World, people: Record, tables: Floats) -> None:
     """Fill one record: traits, and the state before anything has happened.
 
     Source of the distributions: modelling choice A mature user's churn rate is the survivor's posterior,
@@ -189,7 +196,6 @@ def make_user(user: Record, user_id: int, world: World, people: Record, tables: 
     """
     law = world.law[0]
     zero = np.uint64(0)
-    key = luck.user_key(people.seed, user_id)
     user.user_id = user_id
     user.key = key
     user.segment = draw_share(people.segments, luck.uniform(key, luck.TRAIT_SEGMENT, zero))

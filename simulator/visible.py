@@ -18,6 +18,8 @@ record_interest = COMPILED.record_interest
 record_conversion = COMPILED.record_conversion
 remembered_sends = COMPILED.remembered_sends
 
+category_of = COMPILED.category_of
+is_quiet = COMPILED.is_quiet
 standing = COMPILED.standing
 opened_hour = COMPILED.opened_hour
 expires_hour = COMPILED.expires_hour

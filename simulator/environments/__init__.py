@@ -1,0 +1,1 @@
+"""Gymnasium environments: users to send to, one by one, side by side, or as a population."""

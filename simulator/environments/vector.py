@@ -1,0 +1,399 @@
+"""Users side by side as a Gymnasium vector environment: the form that agents learn on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+import gymnasium
+import numpy as np
+import numpy.typing as npt
+from gymnasium.vector import AutoresetMode, VectorEnv
+from gymnasium.vector.utils import batch_space
+
+from policies.constraints import say
+from policies.vocabulary import action_names, features, n_features
+from simulator.compiled import on_threads, threads
+from simulator.config import Scenario, did_you_mean
+from simulator.environments.seats import (
+    DAILY,
+    N_PARTS,
+    NOTIFY,
+    QUEUE,
+    SETTINGS,
+    Outcome,
+    Seats,
+    Stock,
+    View,
+    blank_stock_rows,
+    decide_all,
+    first_ineligible,
+    seat_all,
+)
+from simulator.law import build_world
+from simulator.population import people_record, trait_tables
+from simulator.population_run import USERS_WORTH_A_THREAD, blank_books
+from simulator.presets import scenario_of
+from simulator.records import EMAIL, HISTORY, MONEY, N_CATEGORIES, PUSH, TALLY, USER, World
+from simulator.senders import Sender
+
+MODES = {"notify": NOTIFY, "daily": DAILY, "queue": QUEUE}
+EPOCH_HOURS = {"notify": 1, "daily": 24, "queue": 4}
+MOST_SLOTS = 64
+REWARD_PARTS = tuple(metric.name.lower() for metric in MONEY)
+Infos = dict[str, Any]
+
+
+class NotifyVectorEnv(VectorEnv[Any, Any, Any]):
+    """Users side by side, each in an episode of its own: the vector form of `kairos/Notify-v0` and its kin.
+
+    Spaces and rewards are those of the single environments (`NotifyEnv`, `NotifyDailyEnv`, `NotifyCandidatesEnv`).
+    Sub-environment i with seed s is the single environment with seed s + i, to the last bit.
+
+    Autoreset is SAME_STEP: where an episode ends, the observation returned is the next user's first, and the last one
+    of the episode stands in `infos["final_obs"]`, shape (U, K), in the rows that `infos["_final_obs"]` marks.
+
+    **Observations, masks and reasons are written to two sets of arrays in turn:** what a step returns is overwritten
+    by the step after the next. Whoever keeps it longer makes a copy.
+
+    `infos`, each with the leading axis of the sub-environments:
+
+    | key | shape, type | meaning |
+    |---|---|---|
+    | `action_mask` | (U, A) int8 | 1: the action may be taken at the observation returned |
+    | `reasons` | (U, A) uint8 | why not: `policies.constraints.Suppression` |
+    | `candidates` | (U, C) int16 | the campaign in each slot, -1: none |
+    | `elapsed_hours` | (U,) float64 | that the step took |
+    | `reward_parts` | (U, 5) int64 | nano-euro: session_value, margin, discount, send_cost, complaint_cost |
+    | `refusals` | (U,) uint8 | why the action was not carried out, 0: it was |
+    | `user_id`, `hour` | (U,) | who sits there, and its hour |
+
+    Args:
+        num_envs: users side by side, U.
+        scenario: a preset's name, a Scenario, or its data as JSON has it.
+        n_slots: candidates that are shown, C.
+        horizon_days: instead of the scenario's.
+        epoch_hours: hours between decisions; None: 1, for daily plans 24, for a queue 4.
+        on_ineligible: `error`: an action that is masked raises; `no_send`: it is carried out as no_send, and
+            `infos["refusals"]` says why.
+        trigger: `clock`: a decision every epoch; `event`: when something happens to the user that a sender sees, when
+            a triggered campaign opens, when quiet hours end, and at the latest after `most_wait_hours`.
+        most_wait_hours: for trigger `event`.
+        discount_per_hour: rewards within a step are discounted by it to the step's beginning. For trigger `event`;
+            1: they are summed.
+        spread_hours: a user's first decision comes after up to so many silent hours, so that users who sit side by
+            side do not all live the same hour of the week.
+    """
+
+    metadata: ClassVar[dict[str, Any]] = {"autoreset_mode": AutoresetMode.SAME_STEP, "render_modes": []}
+
+    def __init__(
+        self,
+        num_envs: int,
+        scenario: str | Scenario | Mapping[str, Any] = "ecommerce",
+        *,
+        mode: str = "notify",
+        n_slots: int = 4,
+        horizon_days: int | None = None,
+        epoch_hours: int | None = None,
+        on_ineligible: str = "error",
+        trigger: str = "clock",
+        most_wait_hours: int = 24,
+        discount_per_hour: float = 1.0,
+        spread_hours: int = 0,
+        autoresets: bool = True,
+        render_mode: str | None = None,
+    ) -> None:
+        hours = EPOCH_HOURS.get(mode, 1) if epoch_hours is None else epoch_hours
+        chosen = scenario_of(scenario)
+        if horizon_days is not None:
+            calendar = chosen.calendar.model_dump(mode="json") | {"horizon_days": horizon_days}
+            chosen = scenario_of(chosen.model_dump(mode="json") | {"calendar": calendar})
+        horizon = chosen.calendar.horizon_days * 24
+        check_choice("mode", mode, MODES)
+        check_choice("on_ineligible", on_ineligible, ("error", "no_send"))
+        check_choice("trigger", trigger, ("clock", "event"))
+        check_range("num_envs", num_envs, 1, 2**31 - 1)
+        check_range("n_slots", n_slots, 1, MOST_SLOTS)
+        check_range("epoch_hours", hours, 1, 24)
+        check_range("most_wait_hours", most_wait_hours, hours, 24 * 31)
+        check_range("spread_hours", spread_hours, 0, max(horizon - hours, 0))
+        if not 0.0 < discount_per_hour <= 1.0:
+            raise ValueError(f"discount_per_hour: expected above 0 and at most 1, got {discount_per_hour}")
+        if render_mode is not None:
+            raise ValueError(f"render_mode: there is nothing to render; expected None, got {render_mode!r}")
+        self.render_mode = None
+        self.scenario = chosen
+        self.num_envs = num_envs
+        self.n_slots = n_slots
+        self.mode = mode
+        self.on_ineligible = on_ineligible
+        self.cap_names = chosen.constraints.limits().cap_names
+        self.single_observation_space = observation_space(n_slots)
+        self.action_names = names_of_actions(mode, n_slots)
+        self.single_action_space = gymnasium.spaces.Discrete(len(self.action_names))
+        self.observation_space = batch_space(self.single_observation_space, num_envs)
+        self.action_space = batch_space(self.single_action_space, num_envs)
+
+        self.world = build_world(chosen)
+        self.n_workers = threads() if num_envs >= USERS_WORTH_A_THREAD // 4 else 1
+        self.bounds = np.linspace(0, num_envs, self.n_workers + 1).astype(np.int64)
+        self.books = blank_books(chosen, self.n_workers)
+        self.seats = blank_seats(num_envs, len(chosen.campaigns))
+        self.stock = blank_stock(chosen, self.world, self.n_workers, n_slots)
+        self.views = [blank_view(num_envs, n_slots, len(self.action_names)) for _ in range(2)]
+        self.turn = 0
+        self.settings = np.zeros(1, SETTINGS)
+        settings = self.settings[0]
+        settings["mode"] = MODES[mode]
+        settings["n_slots"] = n_slots
+        settings["n_tiers"] = len(chosen.population.tiers)
+        settings["epoch_hours"] = hours
+        settings["end_hour"] = horizon // hours * hours
+        settings["spread_hours"] = spread_hours
+        settings["most_wait_hours"] = most_wait_hours
+        settings["keep_per_epoch"] = discount_per_hour**hours
+        settings["by_event"] = trigger == "event"
+        settings["autoresets"] = autoresets
+        self._is_ready = False
+
+    def reset(
+        self, *, seed: int | Sequence[int | None] | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[npt.NDArray[np.float32], Infos]:
+        """Let new users sit down.
+
+        Args:
+            seed: of luck: sub-environment i takes seed + i; or one for each. None: go on to the next users, with a
+                random seed the first time.
+            options: `reset_mask`, (U,) bool: only there.
+
+        Returns:
+            Observations of shape (U, K), and infos.
+        """
+        chosen = np.ones(self.num_envs, np.uint8)
+        options = options or {}
+        unknown = sorted(set(options) - {"reset_mask"})
+        if unknown:
+            raise ValueError(f"options: expected 'reset_mask' or nothing, got {', '.join(map(repr, unknown))}")
+        if "reset_mask" in options:
+            mask = np.asarray(options["reset_mask"])
+            if mask.dtype != np.bool_ or mask.shape != (self.num_envs,):
+                expected = f"expected bool of shape ({self.num_envs},)"
+                raise ValueError(f"options['reset_mask']: {expected}, got {mask.dtype} of {mask.shape}")
+            chosen[:] = mask
+            if not self._is_ready and not mask.all():
+                raise ValueError("options['reset_mask']: the first reset must be of all sub-environments")
+        seeds = self._seeds(seed)
+        for i in np.flatnonzero(chosen):
+            given = seeds[i]
+            if given is not None:
+                self.seats.seeds[i], self.seats.episodes[i] = given, 0
+            else:
+                self.seats.episodes[i] += 1
+        with on_threads(self.n_workers):
+            seat_all(self.seats, self.stock, self.world, self.books, self.settings, self._view, chosen, self.bounds)
+        self._is_ready = True
+        return self._view.observations, self._infos(np.zeros(self.num_envs))
+
+    def step(
+        self, actions: npt.ArrayLike
+    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float64], npt.NDArray[np.bool_], npt.NDArray[np.bool_], Infos]:
+        """Carry out one action at each seat, and live on to each user's next decision.
+
+        Args:
+            actions: integers of shape (U,), 0 to A - 1.
+
+        Returns:
+            Observations (U, K), rewards (U,) in EUR, terminations: the user left, truncations: the horizon; infos.
+
+        Raises:
+            ValueError: wrong type, shape or range; or an action that is not eligible, if so configured.
+        """
+        if not self._is_ready:
+            raise gymnasium.error.ResetNeeded("step: call reset first")
+        chosen = checked_actions(actions, self.num_envs, len(self.action_names))
+        view = self._view
+        if self.on_ineligible == "error":
+            i = first_ineligible(chosen, view.masks)
+            if i >= 0:
+                raise ValueError(self._ineligible(i, int(chosen[i])))
+        outcome = blank_outcome(self.num_envs, n_features(self.n_slots))
+        self.turn = 1 - self.turn
+        with on_threads(self.n_workers):
+            decide_all(
+                chosen,
+                self.seats,
+                self.stock,
+                self.world,
+                self.books,
+                self.settings,
+                view,
+                self._view,
+                outcome,
+                self.bounds,
+            )
+        terminated, truncated = outcome.terminated.view(np.bool_), outcome.truncated.view(np.bool_)
+        infos = self._infos(outcome.elapsed_hours)
+        infos["reward_parts"] = outcome.parts
+        infos["refusals"] = outcome.refusals
+        ended = terminated | truncated
+        if self.settings[0]["autoresets"] and ended.any():
+            infos["final_obs"] = outcome.final_observations
+            infos["_final_obs"] = ended
+        return self._view.observations, outcome.rewards, terminated, truncated, infos
+
+    def action_masks(self) -> npt.NDArray[np.int8]:
+        """Return the mask of the last observation, shape (U, A)."""
+        return self._view.masks
+
+    @property
+    def _view(self) -> View:
+        return self.views[self.turn]
+
+    def _infos(self, elapsed_hours: npt.NDArray[np.float64]) -> Infos:
+        view = self._view
+        return {
+            "action_mask": view.masks,
+            "reasons": view.reasons,
+            "candidates": view.slots,
+            "elapsed_hours": elapsed_hours,
+            "user_id": self.seats.users["user_id"],
+            "hour": self.seats.users["now_hours"],
+        }
+
+    def _seeds(self, seed: int | Sequence[int | None] | None) -> Sequence[int | None]:
+        if seed is None:
+            if self._is_ready:
+                return [None] * self.num_envs
+            _, entropy = gymnasium.utils.seeding.np_random()
+            seed = entropy % 2**62
+        seeds = [seed + i for i in range(self.num_envs)] if isinstance(seed, int | np.integer) else list(seed)
+        if len(seeds) != self.num_envs:
+            raise ValueError(f"seed: expected one integer or {self.num_envs}, got {len(seeds)}")
+        for given in seeds:
+            if given is not None and not 0 <= given < 2**63:
+                raise ValueError(f"seed: expected 0 to 2**63 - 1, got {given}")
+        return seeds
+
+    def _ineligible(self, i: int, action: int) -> str:
+        view = self._view
+        why = say(int(view.reasons[i, action]), self.cap_names)
+        open_to = [f"{a} ({self.action_names[a]})" for a in np.flatnonzero(view.masks[i])[:9]]
+        return (
+            f"sub-environment {i}: action {action} ({self.action_names[action]}) is not eligible: {why}. "
+            f"Eligible here: {', '.join(open_to)}. See infos['action_mask']; on_ineligible='no_send' logs it instead"
+        )
+
+
+def observation_space(n_slots: int) -> gymnasium.spaces.Box:
+    """Return the space of the feature vocabulary with C slots, Box of shape (29 + 7 C,), float32."""
+    known = features(n_slots)
+    low = np.asarray([feature.low for feature in known], np.float32)
+    high = np.asarray([feature.high for feature in known], np.float32)
+    # Empty slots are all zeros, which must lie within.
+    return gymnasium.spaces.Box(np.minimum(low, 0.0), np.maximum(high, 0.0), dtype=np.float32)
+
+
+def names_of_actions(mode: str, n_slots: int) -> tuple[str, ...]:
+    """Return what each action of a mode is called, shape (A,)."""
+    if mode == "queue":
+        return ("no_send", *(f"slot{slot}" for slot in range(n_slots)))
+    if mode == "daily":
+        return ("no_send", *(f"{hour:02d}:00.{name}" for hour in range(24) for name in action_names(n_slots)[1:]))
+    return action_names(n_slots)
+
+
+def blank_seats(n_seats: int, n_campaigns: int) -> Seats:
+    """Return seats that nobody has sat down at."""
+    return Seats(
+        users=np.zeros(n_seats, USER),
+        history=np.zeros(n_seats, HISTORY),
+        tally=np.zeros(n_seats, TALLY),
+        seeds=np.zeros(n_seats, np.int64),
+        episodes=np.zeros(n_seats, np.int64),
+        interest=np.zeros((n_seats, N_CATEGORIES)),
+        interest_drifts=np.full(n_seats, -1, np.int64),
+        last_sent=np.full((n_seats, n_campaigns), -1, np.int32),
+    )
+
+
+def blank_view(n_seats: int, n_slots: int, n_actions: int) -> View:
+    """Return room for what the seats show."""
+    return View(
+        observations=np.zeros((n_seats, n_features(n_slots)), np.float32),
+        masks=np.zeros((n_seats, n_actions), np.int8),
+        reasons=np.zeros((n_seats, n_actions), np.uint8),
+        slots=np.full((n_seats, n_slots), -1, np.int16),
+        channels=np.zeros((n_seats, n_slots), np.int8),
+    )
+
+
+def blank_outcome(n_seats: int, n_features: int) -> Outcome:
+    """Return room for what a decision leads to; fresh each step, so that nobody's rewards are overwritten."""
+    return Outcome(
+        rewards=np.zeros(n_seats),
+        parts=np.zeros((n_seats, N_PARTS), np.int64),
+        elapsed_hours=np.zeros(n_seats),
+        terminated=np.zeros(n_seats, np.uint8),
+        truncated=np.zeros(n_seats, np.uint8),
+        refusals=np.zeros(n_seats, np.uint8),
+        final_observations=np.zeros((n_seats, n_features), np.float32),
+    )
+
+
+def blank_stock(scenario: Scenario, world: World, n_workers: int, n_slots: int) -> Stock:
+    """Return what seats take new users from."""
+    user, tally = blank_stock_rows()
+    return Stock(
+        people=people_record(scenario),
+        tables=trait_tables(scenario),
+        blank_user=user,
+        blank_tally=tally,
+        click_rates=click_rates(world),
+        budget_left=np.where(world.campaigns["budget_nano"] < 0, 2**62, world.campaigns["budget_nano"]),
+        scores=np.zeros((n_workers, n_slots)),
+        silent=Sender().record(),
+    )
+
+
+def click_rates(world: World) -> npt.NDArray[np.float64]:
+    """Return the long-run clicks over sends of each campaign by push and e-mail, shape (campaigns, 2).
+
+    That of a rested, typical user: what an app that has run a campaign for long knows of its creative.
+    """
+    law, campaigns = world.law[0], world.campaigns
+    own = campaigns["quality"] + campaigns["format_logit"] + campaigns["personal_logit"]
+    opens = 1.0 / (1.0 + np.exp(-(law["logit"][[PUSH, EMAIL]][None, :] + own[:, None])))
+    rates: npt.NDArray[np.float64] = opens * np.asarray([1.0, law["email_click_prob"]])
+    return rates
+
+
+def checked_actions(actions: npt.ArrayLike, n_seats: int, n_actions: int) -> npt.NDArray[np.int64]:
+    """Return actions as the engine takes them, shape (U,).
+
+    Raises:
+        ValueError: wrong type, shape or range.
+    """
+    given = np.asarray(actions)
+    if given.dtype.kind not in "iu":
+        raise ValueError(f"actions: expected integers, got {given.dtype}")
+    if given.shape != (n_seats,):
+        raise ValueError(f"actions: expected shape ({n_seats},), got {given.shape}")
+    chosen = given.astype(np.int64)
+    if len(chosen) and (chosen.min() < 0 or chosen.max() >= n_actions):
+        i = int(np.flatnonzero((chosen < 0) | (chosen >= n_actions))[0])
+        raise ValueError(f"actions: expected 0 to {n_actions - 1}, got {chosen[i]} at sub-environment {i}")
+    return chosen
+
+
+def check_choice(name: str, given: str, known: Any) -> None:
+    """Raise a ValueError unless a name is among those known."""
+    if given not in known:
+        hint = did_you_mean(str(given), known)
+        raise ValueError(f"{name}: expected {' or '.join(map(repr, known))}, got {given!r}.{hint}")
+
+
+def check_range(name: str, given: int, low: int, high: int) -> None:
+    """Raise a ValueError unless a whole number lies within its bounds."""
+    if isinstance(given, bool) or not isinstance(given, int | np.integer) or not low <= given <= high:
+        raise ValueError(f"{name}: expected a whole number from {low} to {high}, got {given!r}")
