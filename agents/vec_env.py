@@ -114,7 +114,7 @@ class FleetVecEnv(VecEnv):
             ended, shape (E,); E infos. All but the observations are the caller's own.
 
         Raises:
-            ValueError: a reward is not finite; an episode ended without its last observation.
+            ValueError: a reward is not finite; a mask allows nothing; an episode ended without its last observation.
             RuntimeError: never reset; observations were written over the previous ones; the infos of an episode that
                 goes on were written to.
         """
@@ -137,7 +137,7 @@ class FleetVecEnv(VecEnv):
         self._episode_return += rewards
         self._episode_length += 1
         ended = np.flatnonzero(dones)
-        last.elapsed_hours = _elapsed_hours(infos, dones) if "elapsed_hours" in infos else None
+        last.elapsed_hours = _elapsed_hours(infos, dones)
         return observations, last.rewards.copy(), dones, self._infos_of(ended, infos)
 
     def close(self) -> None:
@@ -193,7 +193,14 @@ class FleetVecEnv(VecEnv):
         if self._mask_rows is None:
             shape = (self.num_envs, int(self.action_space.n))  # type: ignore[attr-defined]
             self._mask_rows = MaskRows(np.empty(shape, np.bool_))
-        np.copyto(self._mask_rows.whole, infos["action_mask"], casting="unsafe")
+        masks = self._mask_rows.whole
+        np.copyto(masks, infos["action_mask"], casting="unsafe")
+        may_act = masks.any(axis=1)
+        if not may_act.all():
+            raise ValueError(
+                f"FleetVecEnv: expected an 'action_mask' that allows some action; that of environment "
+                f"{np.argmin(may_act)} allows none"
+            )
 
     def _masks(self) -> MaskRows:
         if self._mask_rows is None:
@@ -268,12 +275,12 @@ def _require_same_step(env: VectorEnv[Any, Any, Any]) -> None:
         raise TypeError(f"FleetVecEnv: expected Box observations and Discrete actions, got {space} and {actions}")
 
 
-def _elapsed_hours(infos: dict[str, Any], dones: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
-    """Return the hours of the step, shape (E,).
+def _elapsed_hours(infos: dict[str, Any], dones: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64] | None:
+    """Return the hours of the step, shape (E,), or None where they are not told.
 
     Gymnasium's own vector environments put the infos of an episode's last step aside, into `final_info`.
     """
-    hours: npt.NDArray[np.float64] = np.asarray(infos["elapsed_hours"], np.float64)
-    if "elapsed_hours" in infos.get("final_info", {}):
-        hours = np.where(dones, infos["final_info"]["elapsed_hours"], hours)
-    return hours
+    hours, final = infos.get("elapsed_hours"), infos.get("final_info", {}).get("elapsed_hours")
+    if final is not None and (hours is not None or dones.all()):
+        hours = np.where(dones, final, 0.0 if hours is None else hours)
+    return None if hours is None else np.asarray(hours, np.float64)

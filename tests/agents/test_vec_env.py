@@ -254,6 +254,32 @@ def test_writing_into_the_shared_infos_is_refused() -> None:
         venv.step(np.ones(N, np.int64))
 
 
+def test_a_mask_that_allows_nothing_is_refused() -> None:
+    class Unmasked(WalkEnv):
+        def reset(self, **named: Any) -> tuple[Any, dict[str, Any]]:
+            return super().reset(**named)[0], {}
+
+    venv = FleetVecEnv(SyncVectorEnv([Unmasked] * 3, autoreset_mode=AutoresetMode.SAME_STEP))
+    venv.reset()
+    with pytest.raises(
+        ValueError, match=r"an 'action_mask' that allows some action; that of environment . allows none"
+    ):
+        for _ in range(50):
+            venv.step(np.ones(3, np.int64))
+
+
+def test_elapsed_hours_of_ended_episodes_are_found_where_gymnasium_puts_them() -> None:
+    venv = FleetVecEnv(SyncVectorEnv([lambda: WalkEnv((6.0,))], autoreset_mode=AutoresetMode.SAME_STEP))
+    venv.seed(1)
+    venv.reset()
+    n_ended = 0
+    for _ in range(50):
+        n_ended += venv.step(np.ones(1, np.int64))[2].sum()
+        assert venv.last_step.elapsed_hours is not None
+        np.testing.assert_array_equal(venv.last_step.elapsed_hours, [6.0])
+    assert n_ended > 10
+
+
 def test_masking_without_masks_is_refused() -> None:
     venv = vector(has_masks=False)
     with pytest.raises(ValueError, match="does not support action masking"):

@@ -82,16 +82,16 @@ class Learner:
         self.n_a_rollout = shape["n_steps"] * venv.num_envs
         self.rate = 0.0
         if is_warmed:
-            self.learn(1)
+            self.learn()
 
-    def learn(self, n_rollouts: int) -> None:
-        """Learn, and keep the best rate in environment steps a second."""
+    def learn(self) -> None:
+        """Learn from one rollout, and keep the best rate in environment steps a second."""
         before, updates = self.model.num_timesteps, self.model._n_updates
         start = time.perf_counter()
-        self.model.learn(n_rollouts * self.n_a_rollout, reset_num_timesteps=False)
-        self.rate = max(self.rate, n_rollouts * self.n_a_rollout / (time.perf_counter() - start))
-        assert self.model.num_timesteps - before == n_rollouts * self.n_a_rollout
-        assert self.model._n_updates - updates == n_rollouts * self.model.n_epochs
+        self.model.learn(self.n_a_rollout, reset_num_timesteps=False)
+        self.rate = max(self.rate, self.n_a_rollout / (time.perf_counter() - start))
+        assert self.model.num_timesteps - before == self.n_a_rollout
+        assert self.model._n_updates - updates == self.model.n_epochs
 
 
 def real_env() -> VectorEnv[Any, Any, Any]:
@@ -103,7 +103,7 @@ def real_env() -> VectorEnv[Any, Any, Any]:
 
 def run(quick: bool) -> list[Row]:
     """Return the figures of learning."""
-    turns, n_rollouts = (3, 2) if quick else (8, 4)
+    turns = 10 if quick else 40
     n_threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -113,10 +113,10 @@ def run(quick: bool) -> list[Row]:
         )
         # In turns, and the best of each: a shared machine changes its speed by the minute.
         for _ in range(turns):
-            constants.learn(n_rollouts)
-            real.learn(n_rollouts)
+            constants.learn()
+            real.learn()
         defaults = Learner(DummyVecEnv([ConstantEnv] * 8), DEFAULTS, is_warmed=False)
-        defaults.learn(1)
+        defaults.learn()
     finally:
         torch.set_num_threads(n_threads)
     note = f"ecommerce, {N_ENVS:,} users, rollouts of {constants.n_a_rollout:,}, 4 epochs of 4,096, torch on 1 thread"
