@@ -13,8 +13,9 @@ import pytest
 import torch
 from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
 from sb3_contrib import MaskablePPO
+from sb3_contrib.common.maskable.evaluation import evaluate_policy as evaluate_with_masks
 from sb3_contrib.common.maskable.utils import get_action_masks, is_masking_supported
-from stable_baselines3 import PPO
+from stable_baselines3 import DQN, PPO
 from stable_baselines3.common.env_checker import check_env
 from stable_baselines3.common.evaluation import evaluate_policy
 from stable_baselines3.common.monitor import Monitor
@@ -146,6 +147,7 @@ def test_masks_of_all_and_of_some() -> None:
     venv.reset()
     expected = venv.vector_infos["action_mask"].astype(bool)
     assert is_masking_supported(venv)
+    np.testing.assert_array_equal([mask() for mask in venv.get_attr("action_masks")], expected)
     masks = get_action_masks(venv)
     np.testing.assert_array_equal(masks, expected)
     assert type(masks) is np.ndarray
@@ -184,6 +186,26 @@ def test_evaluation_counts_episodes_without_a_warning() -> None:
     assert isinstance(lengths, list)
     assert len(lengths) == 12
     assert min(lengths) >= 1
+
+
+def test_evaluation_with_masks_may_come_before_any_reset() -> None:
+    model, _ = learnt(MaskablePPO, vector(), 1)
+    _, lengths = evaluate_with_masks(model, vector(), n_eval_episodes=12, return_episode_rewards=True)
+    assert isinstance(lengths, list)
+    assert len(lengths) == 12
+    with pytest.raises(AttributeError, match="gave no 'action_mask'"):
+        evaluate_with_masks(model, vector(has_masks=False))
+
+
+def test_off_policy_learners_store_what_they_would_over_single_environments() -> None:
+    stored: list[Any] = []
+    for venv in (vector(), DummyVecEnv([WalkEnv] * N)):
+        model = DQN("MlpPolicy", venv, seed=1, device="cpu", learning_starts=50, train_freq=1, buffer_size=5_000)
+        model.learn(600)
+        stored.append(model.replay_buffer)
+    for name in ("observations", "next_observations", "actions", "rewards", "dones", "timeouts"):
+        np.testing.assert_array_equal(getattr(stored[0], name), getattr(stored[1], name), err_msg=name)
+    assert stored[0].timeouts.any()
 
 
 def test_observations_may_be_normalised_around_it() -> None:
@@ -259,13 +281,9 @@ def test_a_mask_that_allows_nothing_is_refused() -> None:
         def reset(self, **named: Any) -> tuple[Any, dict[str, Any]]:
             return super().reset(**named)[0], {}
 
-    venv = FleetVecEnv(SyncVectorEnv([Unmasked] * 3, autoreset_mode=AutoresetMode.SAME_STEP))
-    venv.reset()
-    with pytest.raises(
-        ValueError, match=r"an 'action_mask' that allows some action; that of environment . allows none"
-    ):
-        for _ in range(50):
-            venv.step(np.ones(3, np.int64))
+    venv = FleetVecEnv(SyncVectorEnv([Unmasked] * N, autoreset_mode=AutoresetMode.SAME_STEP))
+    with pytest.raises(ValueError, match=r"'action_mask' that allows some action; that of environment . allows none"):
+        stepped(venv, 50)
 
 
 def test_elapsed_hours_of_ended_episodes_are_found_where_gymnasium_puts_them() -> None:
