@@ -12,6 +12,7 @@ import torch
 from gymnasium.wrappers.vector import NormalizeReward
 from sb3_contrib import MaskablePPO
 from stable_baselines3 import A2C, PPO
+from stable_baselines3.common.buffers import RolloutBuffer
 from stable_baselines3.common.vec_env import VecNormalize
 
 from agents.elapsed_time import ElapsedDiscounts, ElapsedMaskableRolloutBuffer, ElapsedRolloutBuffer
@@ -133,6 +134,34 @@ def test_a_chain_of_two_states_is_worth_what_renewal_says() -> None:
     buffer.compute_returns_and_advantage(torch.tensor(value[state], dtype=torch.float32), starts)
     expected = value[(np.arange(n_steps)[:, None] + [0, 1]) % 2]
     np.testing.assert_allclose(buffer.returns, expected, rtol=2e-6)
+
+
+def test_long_steps_are_worth_what_hourly_steps_with_silence_in_between_are() -> None:
+    """The same rewards at the same hours: SB3's own hourly buffer gives the same returns at the epochs (lambda = 1)."""
+    rng = np.random.default_rng(3)
+    n_steps, n_envs = 30, 1
+    hours, earned = rng.integers(1, 7, n_steps), rng.normal(size=n_steps).astype(np.float32)
+    last_step = LastStep(0, np.zeros(n_envs, np.float32), None, np.zeros(n_envs, bool))
+    shape: dict[str, Any] = {"gae_lambda": 1.0, "gamma": 0.97, "n_envs": n_envs}
+    long = ElapsedRolloutBuffer(n_steps, OBSERVATIONS, ACTIONS, "cpu", **shape, last_step=last_step, unit_hours=1.0)
+    hourly = RolloutBuffer(int(hours.sum()), OBSERVATIONS, ACTIONS, "cpu", **shape)
+    epochs = []
+
+    def add(buffer: RolloutBuffer, reward: float) -> None:
+        guess = torch.tensor(rng.normal(size=n_envs), dtype=torch.float32)
+        rewards = np.array([reward], np.float32)
+        buffer.add(np.zeros((1, 3)), np.zeros((1, 1)), rewards, np.zeros(1), guess, torch.zeros(1))
+
+    for elapsed, reward in zip(hours.tolist(), earned.tolist(), strict=True):
+        last_step.n_steps += 1
+        last_step.rewards, last_step.elapsed_hours = np.array([reward], np.float32), np.array([float(elapsed)])
+        add(long, reward)
+        epochs.append(hourly.pos)
+        for hour in range(elapsed):
+            add(hourly, reward if hour == 0 else 0.0)
+    for buffer in (long, hourly):
+        buffer.compute_returns_and_advantage(torch.tensor([2.0]), np.zeros(1, bool))
+    np.testing.assert_allclose(long.returns, hourly.returns[epochs], rtol=0, atol=1e-5)
 
 
 def test_learning_with_masks_and_elapsed_time_gives_no_warning() -> None:

@@ -98,7 +98,7 @@ def test_one_buffer_would_corrupt_what_is_stored(monkeypatch: pytest.MonkeyPatch
 
 
 def test_what_a_step_returns_stays_as_it_is() -> None:
-    venv = vector()
+    venv = vector(has_float_finals=True)
     venv.seed(1)
     venv.reset()
     kept, copies = [], []
@@ -119,6 +119,22 @@ def test_infos_are_empty_but_for_ended_episodes() -> None:
     assert 0 < len(ended) < len(infos)
     assert all(set(info) == {"terminal_observation", "TimeLimit.truncated", "episode"} for info in ended)
     assert sum(info["episode"]["l"] for info in ended) <= len(infos)
+
+
+def test_a_reset_in_the_middle_of_an_episode_counts_anew() -> None:
+    venv = FleetVecEnv(WalkVectorEnv(N, (5.0,)))  # lasts at most 4 steps
+    venv.reset()
+    venv.step(np.ones(N, np.int64))
+    venv.reset()
+    infos, rewards = [], []
+    for _ in range(4):
+        _, reward, _, new = venv.step(np.ones(N, np.int64))
+        infos.append(new)
+        rewards.append(reward)
+    for i in range(N):
+        first = next(k for k in range(4) if infos[k][i])
+        assert infos[first][i]["episode"]["l"] == first + 1
+        assert infos[first][i]["episode"]["r"] == pytest.approx(sum(reward[i] for reward in rewards[: first + 1]))
 
 
 def test_seeds_reach_the_next_reset_only() -> None:
