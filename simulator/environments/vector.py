@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 import gymnasium
 import numpy as np
@@ -70,6 +70,7 @@ class NotifyVectorEnv(VectorEnv[Any, Any, Any]):
 
     Args:
         num_envs: users side by side, U.
+        mode: what an action means: `notify`, `daily` or `queue`; see the single environments.
         scenario: a preset's name, a Scenario, or its data as JSON has it.
         n_slots: candidates that are shown, C.
         horizon_days: instead of the scenario's.
@@ -83,9 +84,10 @@ class NotifyVectorEnv(VectorEnv[Any, Any, Any]):
             1: they are summed.
         spread_hours: a user's first decision comes after up to so many silent hours, so that users who sit side by
             side do not all live the same hour of the week.
+        autoresets: False: autoreset mode DISABLED; whoever steps resets, with `reset_mask`.
     """
 
-    metadata: ClassVar[dict[str, Any]] = {"autoreset_mode": AutoresetMode.SAME_STEP, "render_modes": []}
+    metadata: dict[str, Any] = {"autoreset_mode": AutoresetMode.SAME_STEP, "render_modes": []}  # noqa: RUF012
 
     def __init__(
         self,
@@ -155,7 +157,10 @@ class NotifyVectorEnv(VectorEnv[Any, Any, Any]):
         settings["keep_per_epoch"] = discount_per_hour**hours
         settings["by_event"] = trigger == "event"
         settings["autoresets"] = autoresets
-        self._is_ready = False
+        if not autoresets:
+            self.metadata = {"autoreset_mode": AutoresetMode.DISABLED, "render_modes": []}
+        self.is_ready = False
+        self.is_over = np.zeros(num_envs, np.bool_)  # episodes that ended and were not reset
 
     def reset(
         self, *, seed: int | Sequence[int | None] | None = None, options: dict[str, Any] | None = None
@@ -170,7 +175,7 @@ class NotifyVectorEnv(VectorEnv[Any, Any, Any]):
         Returns:
             Observations of shape (U, K), and infos.
         """
-        chosen = np.ones(self.num_envs, np.uint8)
+        chosen = np.ones(self.num_envs, np.int64)
         options = options or {}
         unknown = sorted(set(options) - {"reset_mask"})
         if unknown:
@@ -181,10 +186,10 @@ class NotifyVectorEnv(VectorEnv[Any, Any, Any]):
                 expected = f"expected bool of shape ({self.num_envs},)"
                 raise ValueError(f"options['reset_mask']: {expected}, got {mask.dtype} of {mask.shape}")
             chosen[:] = mask
-            if not self._is_ready and not mask.all():
+            if not self.is_ready and not mask.all():
                 raise ValueError("options['reset_mask']: the first reset must be of all sub-environments")
         seeds = self._seeds(seed)
-        for i in np.flatnonzero(chosen):
+        for i in np.flatnonzero(chosen).tolist():
             given = seeds[i]
             if given is not None:
                 self.seats.seeds[i], self.seats.episodes[i] = given, 0
@@ -192,7 +197,8 @@ class NotifyVectorEnv(VectorEnv[Any, Any, Any]):
                 self.seats.episodes[i] += 1
         with on_threads(self.n_workers):
             seat_all(self.seats, self.stock, self.world, self.books, self.settings, self._view, chosen, self.bounds)
-        self._is_ready = True
+        self.is_ready = True
+        self.is_over[chosen != 0] = False
         return self._view.observations, self._infos(np.zeros(self.num_envs))
 
     def step(
@@ -209,8 +215,11 @@ class NotifyVectorEnv(VectorEnv[Any, Any, Any]):
         Raises:
             ValueError: wrong type, shape or range; or an action that is not eligible, if so configured.
         """
-        if not self._is_ready:
+        if not self.is_ready:
             raise gymnasium.error.ResetNeeded("step: call reset first")
+        if self.is_over.any():
+            ended = ", ".join(map(str, np.flatnonzero(self.is_over)[:9]))
+            raise gymnasium.error.ResetNeeded(f"step: the episode is over at sub-environment {ended}; call reset")
         chosen = checked_actions(actions, self.num_envs, len(self.action_names))
         view = self._view
         if self.on_ineligible == "error":
@@ -232,17 +241,20 @@ class NotifyVectorEnv(VectorEnv[Any, Any, Any]):
                 outcome,
                 self.bounds,
             )
-        terminated, truncated = outcome.terminated.view(np.bool_), outcome.truncated.view(np.bool_)
+        terminated: npt.NDArray[np.bool_] = np.asarray(outcome.terminated, np.bool_)
+        truncated: npt.NDArray[np.bool_] = np.asarray(outcome.truncated, np.bool_)
         infos = self._infos(outcome.elapsed_hours)
         infos["reward_parts"] = outcome.parts
         infos["refusals"] = outcome.refusals
         ended = terminated | truncated
-        if self.settings[0]["autoresets"] and ended.any():
+        if not self.settings[0]["autoresets"]:
+            self.is_over |= ended
+        elif ended.any():
             infos["final_obs"] = outcome.final_observations
             infos["_final_obs"] = ended
         return self._view.observations, outcome.rewards, terminated, truncated, infos
 
-    def action_masks(self) -> npt.NDArray[np.int8]:
+    def action_masks(self) -> npt.NDArray[Any]:
         """Return the mask of the last observation, shape (U, A)."""
         return self._view.masks
 
@@ -263,7 +275,7 @@ class NotifyVectorEnv(VectorEnv[Any, Any, Any]):
 
     def _seeds(self, seed: int | Sequence[int | None] | None) -> Sequence[int | None]:
         if seed is None:
-            if self._is_ready:
+            if self.is_ready:
                 return [None] * self.num_envs
             _, entropy = gymnasium.utils.seeding.np_random()
             seed = entropy % 2**62
@@ -283,6 +295,16 @@ class NotifyVectorEnv(VectorEnv[Any, Any, Any]):
             f"sub-environment {i}: action {action} ({self.action_names[action]}) is not eligible: {why}. "
             f"Eligible here: {', '.join(open_to)}. See infos['action_mask']; on_ineligible='no_send' logs it instead"
         )
+
+
+def daily_vector(num_envs: int, **arguments: Any) -> NotifyVectorEnv:
+    """Return the vector form of `kairos/NotifyDaily-v0`."""
+    return NotifyVectorEnv(num_envs, mode="daily", **arguments)
+
+
+def candidates_vector(num_envs: int, **arguments: Any) -> NotifyVectorEnv:
+    """Return the vector form of `kairos/NotifyCandidates-v0`."""
+    return NotifyVectorEnv(num_envs, mode="queue", **arguments)
 
 
 def observation_space(n_slots: int) -> gymnasium.spaces.Box:
@@ -395,5 +417,5 @@ def check_choice(name: str, given: str, known: Any) -> None:
 
 def check_range(name: str, given: int, low: int, high: int) -> None:
     """Raise a ValueError unless a whole number lies within its bounds."""
-    if isinstance(given, bool) or not isinstance(given, int | np.integer) or not low <= given <= high:
+    if isinstance(given, bool) or not hasattr(given, "__index__") or not low <= given <= high:
         raise ValueError(f"{name}: expected a whole number from {low} to {high}, got {given!r}")
