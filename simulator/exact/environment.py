@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Mapping
-from typing import Any, ClassVar, Literal, SupportsInt, get_args
+from typing import Any, Literal, SupportsInt, get_args
 
 import gymnasium
 import numpy as np
@@ -35,8 +35,6 @@ class FiniteEnv(gymnasium.Env[Observations, np.int64]):
     `elapsed_hours` and `is_ineligible` (the action was barred and counted as no_send). `reset(options={"state": s})`
     starts in state s.
     """
-
-    metadata: ClassVar[dict[str, Any]] = {"render_modes": []}
 
     def __init__(
         self,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +17,7 @@ import numpy.typing as npt
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
-Policy = npt.NDArray[np.integer] | npt.NDArray[np.floating]
+Policy = npt.NDArray[Any]  # integer actions (S,), or float probabilities (S, A)
 
 SUM_TOLERANCE = 1e-9
 
@@ -202,7 +203,6 @@ def action_probabilities(model: FiniteModel, policy: Policy) -> Floats:
         ValueError: as in `policy_value`.
     """
     n_states, n_actions = model.n_states, model.n_actions
-    policy = np.asarray(policy)
     if np.issubdtype(policy.dtype, np.integer) and policy.shape == (n_states,):
         if policy.min() < 0 or policy.max() >= n_actions:
             state = int(((policy < 0) | (policy >= n_actions)).argmax())

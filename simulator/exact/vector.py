@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 import gymnasium
 import numpy as np
@@ -62,7 +62,7 @@ class FiniteVectorEnv(VectorEnv[Observations, npt.NDArray[np.integer], npt.NDArr
         world, max_steps, reward, ineligible: as in `FiniteEnv`.
     """
 
-    metadata: ClassVar[dict[str, Any]] = {"render_modes": [], "autoreset_mode": AutoresetMode.SAME_STEP}
+    metadata: dict[str, Any] = {"render_modes": [], "autoreset_mode": AutoresetMode.SAME_STEP}  # noqa: RUF012 as the base
 
     def __init__(
         self,
@@ -205,7 +205,7 @@ class FiniteVectorEnv(VectorEnv[Observations, npt.NDArray[np.integer], npt.NDArr
         """The sub-environments' seeds, as SyncVectorEnv tells them."""
         return () if self._luck is None else self._luck.seeds
 
-    @property
+    @property  # type: ignore[misc]  # the base's can be set; setting one here would part luck and generators
     def np_random(self) -> tuple[np.random.Generator, ...]:  # type: ignore[override]
         """The sub-environments' generators; they have drawn up to a block ahead."""
         return () if self._luck is None else self._luck.generators

@@ -8,10 +8,10 @@ a sum and not an estimate.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, ClassVar, SupportsInt
+from typing import Any, SupportsInt
 
 import gymnasium
 import numpy as np
@@ -137,8 +137,8 @@ def best_waits(opt_out_loss_eur: float = 0.0, n_grid: int = GRID) -> BestWaits:
         if np.abs(values - before).max() < 1e-13:
             break
     found = BestWaits(math.nan, float(values[0]), fatigue, values)
-    value = _sum_over_sends(lambda level: int(found.wait_hours(np.asarray([level]))[0]), opt_out_loss_eur)
-    return BestWaits(value, found.upper, fatigue, values)
+    value = waits_value(found.wait_hours, opt_out_loss_eur)[0]
+    return BestWaits(float(value), found.upper, fatigue, values)
 
 
 def _following(grid: Floats, values: Floats, fatigue: Floats) -> Floats:
@@ -146,14 +146,25 @@ def _following(grid: Floats, values: Floats, fatigue: Floats) -> Floats:
     return DISCOUNT_PER_HOUR**WAITS_HOURS * np.interp(fatigue_after(fatigue[:, None], WAITS_HOURS), grid, values)
 
 
-def _sum_over_sends(wait_hours_at: Any, opt_out_loss_eur: float) -> float:
-    """Return the exact value, from the first send on, of waits that are a function of fatigue."""
-    fatigue, weight, value = 0.0, 1.0, 0.0
-    while weight > NEGLIGIBLE:
-        value += weight * float(send_reward_eur(np.float64(fatigue), opt_out_loss_eur))
-        wait = wait_hours_at(fatigue)
-        weight *= math.exp(-float(hazard(np.float64(fatigue)))) * DISCOUNT_PER_HOUR**wait
-        fatigue = float(fatigue_after(np.float64(fatigue), wait))
+def waits_value(
+    wait_hours_at: Callable[[Floats], npt.NDArray[np.integer]],
+    opt_out_loss_eur: float = 0.0,
+    start_fatigue: Sequence[float] = (0.0,),
+) -> Floats:
+    """Return the exact value of waits that are a function of fatigue, from each fatigue at the first send, shape (n,).
+
+    Args:
+        wait_hours_at: maps fatigues (n,) to waits (n,), 1 or more.
+        opt_out_loss_eur: charged at an opt-out.
+        start_fatigue: n of them.
+    """
+    fatigue = np.asarray(start_fatigue, np.float64)
+    weight, value = np.ones_like(fatigue), np.zeros_like(fatigue)
+    while weight.max() > NEGLIGIBLE:
+        value += weight * send_reward_eur(fatigue, opt_out_loss_eur)
+        wait_hours = wait_hours_at(fatigue)
+        weight *= np.exp(-hazard(fatigue)) * DISCOUNT_PER_HOUR**wait_hours
+        fatigue = fatigue_after(fatigue, wait_hours)
     return value
 
 
@@ -197,7 +208,6 @@ class WaitingEnv(gymnasium.Env[Observations, np.int64]):
         max_steps: truncates an episode that has not ended by then; None never does.
     """
 
-    metadata: ClassVar[dict[str, Any]] = {"render_modes": []}
     features = FEATURES
     discount_per_hour = DISCOUNT_PER_HOUR
 
@@ -248,9 +258,10 @@ class WaitingEnv(gymnasium.Env[Observations, np.int64]):
         if not self.action_space.contains(np.asarray(action)[()]):
             raise ValueError(f"{NAME}: action: expected an integer 0 to 47 (waits 1 to 48 hours), got {action!r}")
         wait_hours = int(action) + 1
-        reward = float(send_reward_eur(np.float64(fatigue), self.opt_out_loss_eur))
-        self._is_out = bool(self.np_random.random() < -math.expm1(-float(hazard(np.float64(fatigue)))))
-        self._fatigue = float(fatigue_after(np.float64(fatigue), np.int64(wait_hours)))
+        level = np.asarray([fatigue])
+        reward = float(send_reward_eur(level, self.opt_out_loss_eur)[0])
+        self._is_out = bool(self.np_random.random() < -math.expm1(-hazard(level)[0]))
+        self._fatigue = float(fatigue_after(level, np.asarray([wait_hours]))[0])
         self._n_steps += 1
         info = {"action_mask": self.action_masks(), "elapsed_hours": float(wait_hours)}
         observation = self.observe(None if self._is_out else self._fatigue)
@@ -288,16 +299,18 @@ class WaitingEnv(gymnasium.Env[Observations, np.int64]):
             ValueError: not one integer action 0 to 47.
         """
 
-        def wait_hours_at(fatigue: float) -> int:
-            actions = np.asarray(act(self.observe(fatigue)[None]))
+        def wait_hours_at(fatigue: Floats) -> npt.NDArray[np.integer]:
+            actions = np.asarray(act(self.observe(float(fatigue[0]))[None]))
             if actions.shape != (1,) or not np.issubdtype(actions.dtype, np.integer):
                 got = f"{actions.dtype} of shape {actions.shape}"
                 raise ValueError(f"{NAME}: act: expected integer actions of shape (1,), got {got}")
             if not 0 <= actions[0] < MAX_WAIT_HOURS:
-                raise ValueError(f"{NAME}: act: expected an action 0 to 47, got {actions[0]} at fatigue {fatigue:.4f}")
-            return int(actions[0]) + 1
+                raise ValueError(
+                    f"{NAME}: act: expected an action 0 to 47, got {actions[0]} at fatigue {fatigue[0]:.4f}"
+                )
+            return actions.astype(np.int64) + 1
 
-        return _sum_over_sends(wait_hours_at, self.opt_out_loss_eur)
+        return float(waits_value(wait_hours_at, self.opt_out_loss_eur)[0])
 
     def optimal_value(self) -> float:
         """Return the value of the best waits by fatigue; within 1e-5 of the optimum (`best_waits` bounds it)."""

@@ -19,7 +19,8 @@ import numpy as np
 from simulator.exact.finite import Bools, Floats
 
 MAX_FREE_STATES = 12  # 4,096 policies
-N_HALVINGS = 80  # of an interval of prices: below float64's resolution
+N_HALVINGS = 120  # of an interval of prices: below float64's resolution
+MAX_SUBSIDY = 1e6  # times the greatest reward: no real payment is as high
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,16 +72,18 @@ class Arm:
     def indices(self) -> Floats:
         """Whittle's index of each state: the price at which a send and none are worth the same, shape (S,).
 
-        -inf where no send is allowed. Found by halving, which presumes that the advantage falls through 0 once
+        -inf where no send is allowed, or where none is worth its risk however much each send is paid (resting first
+        gives more sends in all). Found by halving, which presumes that the advantage falls through 0 once
         (indexability; a test looks).
         """
-        most = float(np.abs(self.reward).max()) / (1.0 - self.discount)
-        low, high = np.full(len(self.reward), -most), np.full(len(self.reward), most)
+        most = float(np.abs(self.reward).max())
+        low, high = np.full(len(self.reward), -MAX_SUBSIDY * most), np.full(len(self.reward), most)
+        is_ever_sent = self.can_send & (self.advantage(low) > 0.0)
         for _ in range(N_HALVINGS):
             middle = (low + high) / 2.0
             is_send_better = self.advantage(middle) > 0.0
             low, high = np.where(is_send_better, middle, low), np.where(is_send_better, high, middle)
-        return np.where(self.can_send, (low + high) / 2.0, -np.inf)
+        return np.where(is_ever_sent, (low + high) / 2.0, -np.inf)
 
 
 def relaxed_bound(arms: Sequence[Arm], starts: Sequence[int], sends_per_step: float) -> tuple[float, float]:
