@@ -114,3 +114,33 @@ def relaxed_bound(arms: Sequence[Arm], starts: Sequence[int], sends_per_step: fl
         bound = bound + (rewards[:, None] - sends[:, None] * candidates).max(axis=0)
     best = int(bound.argmin())
     return float(bound[best]), float(candidates[best])
+
+
+def priced_bound(arms: Sequence[Arm], starts: Sequence[int], sends_per_step: float, prices: Floats) -> float:
+    """Return an upper bound on what any policy can earn, from prices that differ by step.
+
+    The budget need only hold in expectation, but in each step: any prices >= 0 give a bound, each arm then chooses by
+    itself, by backward induction. After the last price a send is free. Good prices are high while all are rested and
+    fall to 0 as users opt out; the bound is then far below that of the best constant price.
+
+    Args:
+        arms: the users.
+        starts: first state of each.
+        sends_per_step: the budget.
+        prices: per send, of each step, shape (T,), >= 0.
+
+    Source: weak duality, as in `relaxed_bound`; per-step multipliers as in Hawkins (PhD thesis, MIT 2003).
+
+    Raises:
+        ValueError: a price is negative or not finite.
+    """
+    if not (np.isfinite(prices).all() and (prices >= 0.0).all()):
+        raise ValueError(f"prices: expected finite prices >= 0, got {np.min(prices)} to {np.max(prices)}")
+    bound = 0.0
+    for arm, start in zip(arms, starts, strict=True):
+        values = arm.rewards_and_sends[0].max(axis=0)
+        for price in prices[::-1]:
+            none, sent = arm.discount * (arm.kernels @ values)
+            values = np.where(arm.can_send, np.maximum(none, arm.reward - price + sent), none)
+        bound += float(values[start])
+    return bound + float((arms[0].discount ** np.arange(len(prices)) * prices).sum()) * sends_per_step
