@@ -13,4 +13,6 @@ Importing this package registers the ids. `standing.value_of(env, act)` gives an
 
 from simulator.exact.registration import register_exact
 
+__all__ = ["register_exact"]
+
 register_exact()

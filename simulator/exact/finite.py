@@ -98,6 +98,15 @@ class FiniteModel:
         sizes = tuple(kernel.shape[1] for kernel in self.kernels)
         return np.stack(np.unravel_index(np.arange(self.n_states), sizes), axis=1)
 
+    @cached_property
+    def blocks(self) -> tuple[Ints, ...]:
+        """States by which parts have absorbed, those with the most first: no block leads to one after it."""
+        rests = [(np.diagonal(kernel, axis1=1, axis2=2) == 1.0).all(axis=0) for kernel in self.kernels]
+        has_absorbed = np.stack([rest[self.parts[:, part]] for part, rest in enumerate(rests)], axis=1)
+        patterns, block = np.unique(has_absorbed, axis=0, return_inverse=True)
+        most_first = np.argsort(-patterns.sum(axis=1), kind="stable")
+        return tuple(np.flatnonzero(block == pattern) for pattern in most_first)
+
     def state(self, parts: Ints) -> Ints:
         """Return the states, shape (n,), that stand for the parts' states, shape (n, F)."""
         sizes = tuple(kernel.shape[1] for kernel in self.kernels)
@@ -108,7 +117,8 @@ class FiniteModel:
         rows = np.ones((len(states), 1))
         for part, kernel in enumerate(self.kernels):
             of_part = kernel[action][self.parts[states, part]]
-            rows = (rows[:, :, None] * of_part[:, None, :]).reshape(len(states), -1)
+            pairs = rows[:, :, None] * of_part[:, None, :]
+            rows = pairs.reshape(len(states), rows.shape[1] * of_part.shape[1])
         return rows
 
     def action_values(self, values: Floats) -> Floats:
@@ -173,6 +183,9 @@ def value_iteration(model: FiniteModel, tolerance: float = 1e-11) -> Solution:
 def policy_value(model: FiniteModel, policy: Policy) -> Floats:
     """Return the exact value of a policy in each state, shape (S,): v solves (I - discount * P) v = r.
 
+    The blocks are solved one after the other, each on those before it: in world D, systems of 1,296 equations at most
+    in place of one of 2,401.
+
     Args:
         model: the problem.
         policy: actions, integers of shape (S,), or probabilities of the actions, floats of shape (S, A).
@@ -181,14 +194,16 @@ def policy_value(model: FiniteModel, policy: Policy) -> Floats:
         ValueError: the policy has another shape, is no distribution, or takes an action that is not allowed.
     """
     probs = action_probabilities(model, policy)
-    transition = np.zeros((model.n_states, model.n_states))
-    for action in range(model.n_actions):
-        states = np.flatnonzero(probs[:, action])
-        if len(states):
-            transition[states] += probs[states, action, None] * model.rows(states, action)
-    transition *= -model.discount
-    transition[np.diag_indices(model.n_states)] += 1.0
-    return np.linalg.solve(transition, (probs * model.reward).sum(axis=1))
+    reward = (probs * model.reward).sum(axis=1)
+    values = np.zeros(model.n_states)  # of states not yet solved: 0, so that a block's own do not count twice
+    for states in model.blocks:
+        transition = np.zeros((len(states), model.n_states))
+        for action in range(model.n_actions):
+            taken = np.flatnonzero(probs[states, action])
+            transition[taken] += probs[states[taken], action, None] * model.rows(states[taken], action)
+        system = np.eye(len(states)) - model.discount * transition[:, states]
+        values[states] = np.linalg.solve(system, reward[states] + model.discount * transition @ values)
+    return values
 
 
 def start_value(model: FiniteModel, policy: Policy) -> float:

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from functools import cache
 
 import numpy as np
+import numpy.typing as npt
 
 from policies.vocabulary import Feature
 from simulator.exact.environment import FiniteEnv, Reward
@@ -80,12 +81,12 @@ def segment_baselines() -> Mapping[str, float]:
     return {"best fixed arm": float(of_arms.max()), "uniform": float(of_arms.mean())}
 
 
-def regret_eur(observations: Observations, actions: Observations) -> Floats:
+def regret_eur(observations: Observations, actions: npt.NDArray[np.integer]) -> Floats:
     """Return what each action is expected to lose beside the best one for that user, shape (n,), >= 0.
 
     Args:
         observations: shape (n, 5).
-        actions: integers, shape (n,).
+        actions: shape (n,).
     """
     world = segment_world()
     reward = world.model.reward[world.states_of(observations)]

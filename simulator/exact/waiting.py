@@ -8,7 +8,7 @@ a sum and not an estimate.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, SupportsInt
@@ -149,7 +149,7 @@ def _following(grid: Floats, values: Floats, fatigue: Floats) -> Floats:
 def waits_value(
     wait_hours_at: Callable[[Floats], npt.NDArray[np.integer]],
     opt_out_loss_eur: float = 0.0,
-    start_fatigue: Sequence[float] = (0.0,),
+    start_fatigue: npt.ArrayLike = (0.0,),
 ) -> Floats:
     """Return the exact value of waits that are a function of fatigue, from each fatigue at the first send, shape (n,).
 

@@ -105,7 +105,7 @@ def test_played_episodes_earn_the_exact_value_discounted_by_elapsed_hours():
     env = gymnasium.make("kairos/ExactC-v0", opt_out_loss_eur=1.0, max_steps=150)
     returns = []
     env.reset(seed=7)
-    for _ in range(400):
+    for _ in range(250):
         env.reset()
         total, weight, is_over = 0.0, 1.0, False
         while not is_over:
@@ -117,9 +117,9 @@ def test_played_episodes_earn_the_exact_value_discounted_by_elapsed_hours():
     # The series, cut off after 150 sends.
     a = math.exp(-17 / 96)
     sends = np.arange(150)
-    fatigue = a * (1.0 - a**sends) / (1.0 - a)
+    fatigue = np.asarray(a * (1.0 - a**sends) / (1.0 - a), np.float64)
     weights = np.exp(-17 * sends / 1440 - np.append(0.0, np.cumsum(hazard(fatigue))[:-1]))
-    mean_agrees(returns, float(weights @ send_reward_eur(fatigue, 1.0)), catches=0.2)
+    mean_agrees(returns, float(weights @ send_reward_eur(fatigue, 1.0)), catches=0.25)
 
 
 def test_the_standing_of_the_best_period_is_zero_and_of_the_best_waits_one():

@@ -86,7 +86,7 @@ def test_the_relaxed_bound_is_the_least_over_prices():
 
     def at(some_price: float) -> float:
         values = [value_iteration(priced_problem(arm, some_price)).values[0] for arm in arms]
-        return sum(values) + some_price / (1.0 - DISCOUNT)
+        return float(sum(values)) + some_price / (1.0 - DISCOUNT)
 
     assert at(price) == pytest.approx(bound, abs=1e-8)
     assert min(at(price * factor) for factor in (0.5, 0.95, 1.05, 2.0)) > bound
