@@ -118,6 +118,10 @@ class FiniteEnv(gymnasium.Env[Observations, np.int64]):
         """Return which actions the present state permits, int8 of shape (A,); the name is sb3-contrib's."""
         return self.world.model.is_allowed[self.state].astype(np.int8)
 
+    def all_action_masks(self) -> Mask:
+        """Return which actions each state permits, int8 of shape (S, A): what `value_of` asks an agent to respect."""
+        return self.world.model.is_allowed.astype(np.int8)
+
     def observe(self, state: int) -> Observations:
         """Return what a state looks like, shape (K,)."""
         return self.world.observations[state].copy()

@@ -20,6 +20,7 @@ Bools = npt.NDArray[np.bool_]
 Policy = npt.NDArray[Any]  # integer actions (S,), or float probabilities (S, A)
 
 SUM_TOLERANCE = 1e-9
+POLICY_SUM_TOLERANCE = 1e-5  # a network's float32 probabilities; they are scaled to sum to 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -225,8 +226,9 @@ def action_probabilities(model: FiniteModel, policy: Policy) -> Floats:
         probs = np.zeros((n_states, n_actions))
         probs[np.arange(n_states), policy] = 1.0
     elif np.issubdtype(policy.dtype, np.floating) and policy.shape == (n_states, n_actions):
-        _check_distributions("policy", policy)
+        _check_distributions("policy", policy, POLICY_SUM_TOLERANCE)
         probs = policy.astype(np.float64)
+        probs /= probs.sum(axis=1, keepdims=True)
     else:
         raise ValueError(
             f"policy: expected integer actions of shape ({n_states},) or float probabilities of shape "
@@ -248,10 +250,10 @@ def _check_shape(name: str, array: npt.NDArray[np.generic], shape: tuple[int, ..
         raise ValueError(f"{name}: expected shape {shape}, got {array.shape}")
 
 
-def _check_distributions(name: str, rows: npt.NDArray[np.floating]) -> None:
+def _check_distributions(name: str, rows: npt.NDArray[np.floating], tolerance: float = SUM_TOLERANCE) -> None:
     """Refuse rows along the last axis that are no probability distributions."""
     sums = rows.sum(axis=-1)
-    is_bad = (rows.min(axis=-1) < 0.0) | ~(np.abs(sums - 1.0) <= SUM_TOLERANCE)
+    is_bad = (rows.min(axis=-1) < 0.0) | ~(np.abs(sums - 1.0) <= tolerance)
     if is_bad.any():
         where = tuple(np.argwhere(is_bad)[0].tolist()) if is_bad.ndim else ()
         place = name + "".join(f"[{index}]" for index in where)

@@ -57,7 +57,8 @@ def value_of(env: gymnasium.Env[Any, Any], act: Act) -> float:
     Args:
         env: an exact world, wrapped or not.
         act: maps observations (S, K), float32, to actions (S,), or to their probabilities (S, A). It must respect the
-            masks; those of a finite world are `env.unwrapped.model.is_allowed`, shape (S, A), in the same order.
+            masks; those of a finite world are `env.unwrapped.all_action_masks()`, shape (S, A), in the same order.
+            World C has no table: there `act` is asked one send after the other, with S = 1, for actions only.
 
     Raises:
         TypeError: the environment is not exact.

@@ -91,6 +91,14 @@ def test_a_certain_policy_is_the_same_as_actions_and_as_probabilities():
     np.testing.assert_array_equal(policy_value(model, np.eye(2)[actions]), policy_value(model, actions))
 
 
+def test_probabilities_in_float32_are_taken_for_what_they_mean():
+    model = random_model(0, (30,), 3)
+    probs = np.random.default_rng(1).dirichlet(np.ones(3), 30)
+    rounded = probs.astype(np.float32)
+    assert (rounded.sum(axis=1) != 1.0).any()
+    np.testing.assert_allclose(policy_value(model, rounded), policy_value(model, probs), atol=1e-5)
+
+
 def test_parts_make_the_kronecker_product():
     model = random_model(1, (2, 3, 2), 4)
     values = np.random.default_rng(0).normal(size=12)
