@@ -218,8 +218,8 @@ class NotifyVectorEnv(VectorEnv[Any, Any, Any]):
         if not self.is_ready:
             raise gymnasium.error.ResetNeeded("step: call reset first")
         if self.is_over.any():
-            ended = ", ".join(map(str, np.flatnonzero(self.is_over)[:9]))
-            raise gymnasium.error.ResetNeeded(f"step: the episode is over at sub-environment {ended}; call reset")
+            over = ", ".join(map(str, np.flatnonzero(self.is_over)[:9]))
+            raise gymnasium.error.ResetNeeded(f"step: the episode is over at sub-environment {over}; call reset")
         chosen = checked_actions(actions, self.num_envs, len(self.action_names))
         view = self._view
         if self.on_ineligible == "error":
