@@ -60,6 +60,7 @@ __all__ = [
     "STAGES",
     "TRIGGERS",
     "Behaviour",
+    "Budgets",
     "Calendar",
     "Campaign",
     "CampaignBase",
@@ -248,6 +249,13 @@ class Gateway(Model):
     outages: tuple[Outage, ...] = ()
 
 
+class Budgets(Model):
+    """What all users share, beside the budgets of single campaigns and the gateway."""
+
+    total_eur: Positive | None = Field(None, description="for the costs of all sends; null: unlimited")
+    sends_per_hour: Annotated[int, Field(ge=0, le=2**31 - 1)] | None = Field(None, description="null: unlimited")
+
+
 # ------------------------------------------------------------------------------------------------------------- scenario
 
 
@@ -265,6 +273,7 @@ class Scenario(Model):
     campaigns: Annotated[tuple[Campaign, ...], Field(max_length=MAX_CAMPAIGNS)] = ()
     constraints: Constraints = Constraints()
     gateway: Gateway = Gateway()
+    budgets: Budgets = Budgets()
 
     @model_validator(mode="after")
     def _campaigns_fit(self) -> Self:

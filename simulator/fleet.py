@@ -48,7 +48,7 @@ class Fleet(PopulationRun):
         wishes = np.empty(len(self.users), np.int32)
         with on_threads(len(self.books.by_day)):
             _wish_blocks(
-                self.users, self.history, self.tally, self.world, rule, self.books, self._bounds(), self.hour, wishes
+                self.users, self.history, self.tally, self.world, rule, self.books, self.bounds(), self.hour, wishes
             )
         return wishes
 
@@ -85,7 +85,7 @@ class Fleet(PopulationRun):
                 self.world,
                 rule,
                 self.books,
-                self._bounds(),
+                self.bounds(),
                 self.hour,
                 self.hour + n_hours,
                 not is_last and self.hour + n_hours < horizon,
@@ -97,14 +97,14 @@ class Fleet(PopulationRun):
         self.hour += n_hours
         return after
 
-    def _bounds(self) -> Ints:
+    def bounds(self) -> Ints:
         """Return where each worker's users begin and end, shape (workers + 1,)."""
         return np.linspace(0, len(self.users), len(self.books.by_day) + 1).astype(np.int64)
 
     def _run_fused(self, rule: Records, until_hour: int) -> None:
         with on_threads(len(self.books.by_day)):
             _run_blocks(
-                self.users, self.history, self.tally, self.world, rule, self.books, self._bounds(), float(until_hour)
+                self.users, self.history, self.tally, self.world, rule, self.books, self.bounds(), float(until_hour)
             )
         self.hour = until_hour
 

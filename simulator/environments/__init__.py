@@ -19,8 +19,13 @@ IDS = {
 }
 
 
+POPULATION = "kairos/Population-v0"
+
+
 def register() -> None:
     """Make the ids known to Gymnasium; a second call changes nothing."""
+    if POPULATION not in gymnasium.registry:
+        gymnasium.register(POPULATION, vector_entry_point=f"{HERE}.population:PopulationVectorEnv")
     for name, (single, vector) in IDS.items():
         if name not in gymnasium.registry:
             # The order enforcer and the passive checker would cost more than the step; `check_env` is run by tests.

@@ -121,7 +121,7 @@ class Stock(NamedTuple):
     blank_user: Records  # USER[1]
     blank_tally: Records  # TALLY[1]
     click_rates: Floats  # (campaigns, 2)
-    budget_left: Ints  # (campaigns,) nano-euro, before this hour
+    budget_left: Ints  # (campaigns,) nano-euro that a send may cost at most
     scores: Floats  # (workers, C) room to sort candidates in
     silent: Records  # SENDER[1] that never sends
 
@@ -228,7 +228,7 @@ def offer_reason(
     if reason == ELIGIBLE and settings.mode == QUEUE:
         if last_sent >= edition_start(user, campaign, moment, placed):
             return ALREADY_SENT
-    if reason == ELIGIBLE and campaign.budget_nano >= 0 and budget_left <= 0:
+    if reason == ELIGIBLE and settings.shares and budget_left <= 0:
         return NO_BUDGET
     return reason
 
@@ -256,7 +256,7 @@ def send_reason(
 ) -> int:
     """Return why a candidate may not go out on a channel now, or ELIGIBLE."""
     reason = channel_suppression(law, bits, user, campaign, channel)
-    if reason == ELIGIBLE and shares and campaign.budget_nano >= 0:
+    if reason == ELIGIBLE and shares:
         if law.cost_nano[channel] + campaign.cost_nano > budget_left:
             return NO_BUDGET
     return reason

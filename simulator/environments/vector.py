@@ -225,7 +225,7 @@ class NotifyVectorEnv(VectorEnv[Any, Any, Any]):
         if self.on_ineligible == "error":
             i = first_ineligible(chosen, view.masks)
             if i >= 0:
-                raise ValueError(self._ineligible(i, int(chosen[i])))
+                raise ValueError(ineligible_message(view, i, int(chosen[i]), self.action_names, self.cap_names))
         outcome = blank_outcome(self.num_envs, n_features(self.n_slots))
         self.turn = 1 - self.turn
         with on_threads(self.n_workers):
@@ -286,15 +286,6 @@ class NotifyVectorEnv(VectorEnv[Any, Any, Any]):
             if given is not None and not 0 <= given < 2**63:
                 raise ValueError(f"seed: expected 0 to 2**63 - 1, got {given}")
         return seeds
-
-    def _ineligible(self, i: int, action: int) -> str:
-        view = self._view
-        why = say(int(view.reasons[i, action]), self.cap_names)
-        open_to = [f"{a} ({self.action_names[a]})" for a in np.flatnonzero(view.masks[i])[:9]]
-        return (
-            f"sub-environment {i}: action {action} ({self.action_names[action]}) is not eligible: {why}. "
-            f"Eligible here: {', '.join(open_to)}. See infos['action_mask']; on_ineligible='no_send' logs it instead"
-        )
 
 
 def daily_vector(num_envs: int, **arguments: Any) -> NotifyVectorEnv:
@@ -406,6 +397,16 @@ def checked_actions(actions: npt.ArrayLike, n_seats: int, n_actions: int) -> npt
         i = int(np.flatnonzero((chosen < 0) | (chosen >= n_actions))[0])
         raise ValueError(f"actions: expected 0 to {n_actions - 1}, got {chosen[i]} at sub-environment {i}")
     return chosen
+
+
+def ineligible_message(view: View, i: int, action: int, names: tuple[str, ...], cap_names: tuple[str, ...]) -> str:
+    """Return what is wrong with an action that is masked at sub-environment i, and what may be done there."""
+    why = say(int(view.reasons[i, action]), cap_names)
+    open_to = [f"{a} ({names[a]})" for a in np.flatnonzero(view.masks[i])[:9]]
+    return (
+        f"sub-environment {i}: action {action} ({names[action]}) is not eligible: {why}. "
+        f"Eligible here: {', '.join(open_to)}. See infos['action_mask']; on_ineligible='no_send' logs it instead"
+    )
 
 
 def check_choice(name: str, given: str, known: Any) -> None:
