@@ -13,8 +13,8 @@ the border between two.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple, Protocol
 
 from policies.codec import check, content_hash, read
 from policies.document import Document, Network, ParityVector, chooser
@@ -43,6 +43,14 @@ class Decision(NamedTuple):
     propensity: float
     probabilities: tuple[float, ...]
     reasons: tuple[str, ...]
+
+
+class Array(Protocol):
+    """A NumPy array, which is not imported here."""
+
+    def tolist(self) -> Any:
+        """Return its entries as lists of Python's own numbers."""
+        ...
 
 
 class DecideError(ValueError):
@@ -75,7 +83,12 @@ class Policy:
         self._check_parity(checked)
 
     def decide(
-        self, features: Sequence[float], eligible: Sequence[bool], uniform: float, *, explain: bool = True
+        self,
+        features: Sequence[float] | Array,
+        eligible: Sequence[int] | Array,
+        uniform: float,
+        *,
+        explain: bool = True,
     ) -> Decision:
         """Decide once.
 
@@ -100,12 +113,12 @@ class Policy:
         reasons = self._reasons(values, allowed, preferences, action, shares[action]) if explain else ()
         return Decision(action, shares[action], shares, reasons)
 
-    def probabilities(self, features: Sequence[float], eligible: Sequence[bool]) -> tuple[float, ...]:
+    def probabilities(self, features: Sequence[float] | Array, eligible: Sequence[int] | Array) -> tuple[float, ...]:
         """Return the probability of each action, shape (A,); arguments and errors are those of `decide`."""
         return probabilities(self._preferences(features, eligible)[2], self._exploration)
 
     def _preferences(
-        self, features: Sequence[float], eligible: Sequence[bool]
+        self, features: Sequence[float] | Array, eligible: Sequence[int] | Array
     ) -> tuple[list[float], list[bool], list[float]]:
         values = self._checked_features(features)
         allowed = self._checked_eligible(eligible)
@@ -118,7 +131,7 @@ class Policy:
                     raise self._error(f"preference of {name}", "a finite number from these features", preference)
         return values, allowed, preferences
 
-    def _checked_features(self, features: Sequence[float]) -> list[float]:
+    def _checked_features(self, features: Sequence[float] | Array) -> list[float]:
         """Return the features as a list of their own."""
         values = _listed(features)
         if values is None or len(values) != self._n_features:
@@ -137,7 +150,7 @@ class Policy:
                 raise self._error(f"features[{index}] ({name})", "a finite number", value)
         return list(map(float, values))  # NumPy's float32 scalars would make every sum float32
 
-    def _checked_eligible(self, eligible: Sequence[bool]) -> list[bool]:
+    def _checked_eligible(self, eligible: Sequence[int] | Array) -> list[bool]:
         flags = _listed(eligible)
         if flags is None or len(flags) != self._n_actions:
             formula = f"{self._n_actions} of true or false (1 + 2 * {self._n_slots} slots)"
@@ -201,7 +214,12 @@ def load(text: str | bytes, source: str = "policy document") -> Policy:
 
 
 def decide(
-    document: Document, features: Sequence[float], eligible: Sequence[bool], uniform: float, *, explain: bool = True
+    document: Document,
+    features: Sequence[float] | Array,
+    eligible: Sequence[int] | Array,
+    uniform: float,
+    *,
+    explain: bool = True,
 ) -> Decision:
     """Decide by a document, which is made ready at its first use; see `Policy.decide`."""
     policy = _POLICIES.get(id(document))
@@ -217,9 +235,9 @@ def decide(
 _POLICIES: dict[int, Policy] = {}
 
 
-def _listed(values: Iterable[object]) -> list[Any] | None:
+def _listed(values: object) -> list[Any] | None:
     """Return values as a new list of Python's own numbers; None of what is no flat sequence."""
-    if hasattr(values, "tolist"):  # a NumPy array, which is not imported here
+    if hasattr(values, "tolist"):
         found = values.tolist()
         return found if isinstance(found, list) else None
     if isinstance(values, Sequence) and not isinstance(values, str | bytes):

@@ -100,12 +100,12 @@ def tree_of(document: Document) -> Any:
     return tree
 
 
-def observation(hour: float = 12.0, n_slots: int = C, **values: float) -> list[float]:
+def observation(hour: float = 12.0, **values: float) -> list[float]:
     """An observation of zeros, but for an hour and values in their units (`slot0_relevance` is slot0.relevance)."""
-    found = [0.0] * len(features(n_slots))
+    found = [0.0] * len(features(C))
     found[0], found[1] = math.sin(hour * math.pi / 12), math.cos(hour * math.pi / 12)
     for name, value in values.items():
-        entry = inputs(n_slots)[name if name in inputs(n_slots) else name.replace("_", ".", 1)]
+        entry = inputs(C)[name if name in inputs(C) else name.replace("_", ".", 1)]
         encoded = encode(entry.feature, value)
         assert encoded is not None
         found[entry.index] = encoded

@@ -9,16 +9,18 @@ import math
 import re
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from policies.codec import DocumentError, check, content_hash, read, write
-from policies.document import Document, Epsilon, Rules, Softmax
+from policies.decide import load
+from policies.document import Document, Epsilon, Rules, Scorecard, Softmax
 from tests.policies.documents import EXAMPLES, RULES, SCORECARD, C, network, tree_of
 
 NETWORK = network((3,))
-Path = tuple[str | int, ...]
+Steps = tuple[str | int, ...]
 
 
 # Round trips and the hash
@@ -45,7 +47,8 @@ def test_the_hash_is_of_the_meaning() -> None:
     tree = json.loads(write(SCORECARD))
     tree["model"]["base"] = {"email": -1.5, "push": -1}
     del tree["made_by"]
-    assert read(json.dumps(tree, indent=7)[::1]) == SCORECARD
+    assert read(json.dumps(tree, indent=7)) == SCORECARD
+    assert isinstance(SCORECARD.model, Scorecard)
     whole = replace(SCORECARD, model=replace(SCORECARD.model, base={"push": -1, "email": -1.5}))
     assert content_hash(whole) == content_hash(SCORECARD)
 
@@ -67,7 +70,7 @@ def test_every_value_counts_in_the_hash(document: Document) -> None:
     assert n_changed >= 10
 
 
-def leaves(tree: Any, path: Path = ()) -> Iterator[Path]:
+def leaves(tree: Any, path: Steps = ()) -> Iterator[Steps]:
     if isinstance(tree, dict | list):
         for step in tree if isinstance(tree, dict) else range(len(tree)):
             yield from leaves(tree[step], (*path, step))
@@ -75,7 +78,7 @@ def leaves(tree: Any, path: Path = ()) -> Iterator[Path]:
         yield path
 
 
-def with_leaf(tree: Any, path: Path) -> Any:
+def with_leaf(tree: Any, path: Steps) -> Any:
     tree = copy.deepcopy(tree)
     place = tree
     for step in path[:-1]:
@@ -137,3 +140,15 @@ def test_numbers_that_are_not_pythons_are_named() -> None:
 
 def test_rules_may_be_empty() -> None:
     assert read(write(Document("never", C, Rules(())))) == Document("never", C, Rules(()))
+
+
+def test_the_documents_of_the_page_are_sound_and_written_as_we_write() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "policy-document.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"```json\n(.*?)```", page, re.DOTALL)
+    assert [load(block).document.model.kind for block in blocks] == ["rules", "scorecard", "network"]
+    assert [write(read(block)) for block in blocks] == blocks
+    told = "model.rules[1].wen: unknown field; known: name, when, then. Did you mean 'when'?"
+    assert told in page
+    draft = blocks[0].replace('"name": "transactional at once",\n        "when"', '"name": "x", "wen"')
+    with pytest.raises(DocumentError, match=re.escape(told)):
+        read(draft, is_draft=True)

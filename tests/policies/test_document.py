@@ -176,12 +176,10 @@ def rule_lists(draw: st.DrawFn) -> Rules:
     def condition() -> Condition:
         name = draw(st.sampled_from(NAMES))
         op = draw(st.sampled_from((*COMPARE, "between")))
-        value: float | tuple[float, ...] = within(name)
-        if op == "between":
-            value = tuple(sorted((value, within(name))))  # type: ignore[type-var,assignment]
-            if value[0] == value[1]:  # type: ignore[index]
-                return Condition(name, ">=", value[0])  # type: ignore[index]
-        return Condition(name, op, value)
+        if op != "between":
+            return Condition(name, op, within(name))
+        low, high = sorted((within(name), within(name)))
+        return Condition(name, op, (low, high)) if low < high else Condition(name, ">=", low)
 
     def then() -> Then:
         if draw(st.booleans()):
