@@ -99,7 +99,7 @@ class Chooser(Protocol):
     def reasons(
         self, values: Sequence[float], eligible: Sequence[bool], preferences: Sequence[float]
     ) -> tuple[str, ...]:
-        """Return why these are the preferences."""
+        """Return why these are the preferences; something besides no_send is eligible."""
         ...
 
 

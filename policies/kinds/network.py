@@ -151,8 +151,6 @@ class NetworkChooser:
         """Return by how much the preferred action leads the next."""
         best = max(range(len(preferences)), key=preferences.__getitem__)
         rest = [action for action in range(len(preferences)) if action != best and eligible[action]]
-        if not rest:
-            return ()
         following = max(rest, key=preferences.__getitem__)
         margin = preferences[best] - preferences[following]
         lead = f"{margin:.4g} ahead of {self._names[following]}"

@@ -9,7 +9,7 @@ matter. The score of sending nothing is the threshold.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -32,7 +32,7 @@ class Weighted:
     """
 
     feature: str
-    weight: dict[str, float]
+    weight: Mapping[str, float]
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Binned:
 
     feature: str
     thresholds: tuple[float, ...]
-    points: dict[str, tuple[float, ...]]
+    points: Mapping[str, tuple[float, ...]]
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class Scorecard:
 
     kind: ClassVar[str] = "scorecard"
     threshold: float
-    base: dict[str, float]
+    base: Mapping[str, float]
     terms: tuple[Weighted | Binned, ...]
 
 
@@ -139,10 +139,7 @@ class ScorecardChooser:
         self, values: Sequence[float], eligible: Sequence[bool], preferences: Sequence[float]
     ) -> tuple[str, ...]:
         """Return the best candidate's score beside the threshold, and the terms that weighed most in it."""
-        sends = range(1, len(preferences))
-        best = max(sends, key=preferences.__getitem__)  # the first of equals
-        if preferences[best] == -math.inf:
-            return ()
+        best = max(range(1, len(preferences)), key=preferences.__getitem__)  # the first of equals
         score = preferences[best]
         beats = "beats" if score > self._threshold else "does not beat"
         terms = sorted(self._contributions(values, best), key=lambda term: -abs(term[1]))

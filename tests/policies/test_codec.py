@@ -16,7 +16,7 @@ import pytest
 
 from policies.codec import DocumentError, check, content_hash, read, write
 from policies.decide import load
-from policies.document import Document, Epsilon, Rules, Scorecard, Softmax
+from policies.document import Document, Epsilon, Layer, Network, NetworkInput, Rules, Scorecard, Softmax
 from tests.policies.documents import EXAMPLES, RULES, SCORECARD, C, network, tree_of
 
 NETWORK = network((3,))
@@ -35,7 +35,7 @@ def test_what_is_written_reads_back_the_same_to_the_byte(document: Document) -> 
     assert all(len(line) <= 120 or line.strip().startswith(("[", '"bias": [')) for line in text.splitlines())
 
 
-@pytest.mark.parametrize("document", EXAMPLES, ids=lambda d: d.name)
+@pytest.mark.parametrize("document", [*EXAMPLES, replace(RULES, name="Grüße 🌙")], ids=lambda d: d.name)
 def test_the_hash_is_that_of_the_sorted_json(document: Document) -> None:
     tree = json.loads(write(document))
     written = tree.pop("policy_hash")
@@ -51,6 +51,8 @@ def test_the_hash_is_of_the_meaning() -> None:
     assert isinstance(SCORECARD.model, Scorecard)
     whole = replace(SCORECARD, model=replace(SCORECARD.model, base={"push": -1, "email": -1.5}))
     assert content_hash(whole) == content_hash(SCORECARD)
+    turned = replace(RULES, trained_on=dict(reversed(RULES.trained_on.items())))  # type: ignore[call-overload]
+    assert write(turned) == write(RULES)
 
 
 @pytest.mark.parametrize("document", [RULES, SCORECARD, NETWORK], ids=lambda d: d.name)
@@ -128,6 +130,14 @@ def test_a_document_built_in_python_is_checked(ask: Any) -> None:
     broken = replace(RULES, exploration=Epsilon(2.0))
     with pytest.raises(DocumentError, match=r"'evening push': exploration\.epsilon: expected a number in"):
         ask(broken)
+
+
+def test_a_nan_from_python_is_refused_among_weights() -> None:
+    broken = Network((NetworkInput("tier"),), (Layer(((0.0,),) * 8 + ((math.nan,),), (0.0,) * 9, "identity"),))
+    with pytest.raises(
+        DocumentError, match=r"model\.layers\[0\]\.weights\[8\]\[0\]: expected a finite number, got nan"
+    ):
+        write(Document("nan", C, broken))
 
 
 def test_numbers_that_are_not_pythons_are_named() -> None:

@@ -236,6 +236,7 @@ def test_permuting_the_slots_permutes_what_a_scorecard_prefers(seed: int, order:
 def test_what_only_equals_the_threshold_is_not_sent() -> None:
     even = Document("even", C, Scorecard(1.5, {"push": 1.5, "email": 1.0}, ()))
     assert decide(even, observation(), ALL, 0.0).action == 0
+    assert decide(even, observation(), ALL, 0.0).reasons[0].endswith("which does not beat the threshold 1.5")
     above = replace(even, model=Scorecard(1.5, {"push": math.nextafter(1.5, 2), "email": 1.0}, ()))
     assert decide(above, observation(), ALL, 0.0).action == 1
 
@@ -295,6 +296,13 @@ def test_many_documents_are_decided_by_each_their_own() -> None:
     documents = [Document(f"{k}", C, Rules((), Send(("push", "email")[k % 2 :]))) for k in range(40)]
     for _ in range(2):
         assert [decide(document, observation(), ALL, 0.0).action for document in documents] == [1, 2] * 20
+
+
+def test_a_document_is_made_ready_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    document = replace(RULES, name="once")
+    decide(document, observation(), ALL, 0.0)
+    monkeypatch.setattr("policies.decide.Policy", None)
+    assert decide(document, observation(), ALL, 0.0).action == 2
 
 
 def test_a_policy_knows_its_hash_and_its_inputs() -> None:
@@ -411,11 +419,14 @@ def test_what_overflows_is_told_and_not_decided(far: float) -> None:
     message = r"policy 'steep': preference of slot0\.push: expected a finite number from these features, got -?inf"
     with pytest.raises(DecideError, match=message):
         decide(steep, observation(tier=1.0), ALL, 0.5)
-    luck = random.Random(1)
-    cancelling = Layer(((1e308, -1e308),) * 9, (0.0,) * 9, "tanh")
+
+
+@pytest.mark.parametrize("activation", ["relu", "tanh", "identity"])
+def test_infinities_that_cancel_are_not_hidden_by_an_activation(activation: str) -> None:
+    cancelling = Layer(((1e308, -1e308),) * 9, (0.0,) * 9, activation)
     model = Network((NetworkInput("tier"),), (Layer(((1e10,), (1e10,)), (0.0, 0.0), "relu"), cancelling))
     with pytest.raises(DecideError, match=r"policy 'nan': preference of no_send: expected a finite number .*, got nan"):
-        decide(Document("nan", C, model), observation(tier=1.0), ALL, luck.random())
+        decide(Document("nan", C, model), observation(tier=1.0), ALL, 0.5)
 
 
 @pytest.mark.parametrize("n_slots", [1, 2, 20])

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from policies.decide import Policy
-from policies.document import NO_SEND, Condition, Document, Rule, Rules, Send
+from policies.document import NO_SEND, Binned, Condition, Document, Rule, Rules, Scorecard, Send
 from policies.inputs import decode, encode, inputs, local_hour
 from policies.vocabulary import CHANNELS_OF_A_SLOT, features
 from tests.policies.documents import ALL, RULES, C, observation, random_eligible, random_observation
@@ -234,6 +234,19 @@ def test_float32_and_float64_callers_meet_a_threshold_alike() -> None:
             assert (action(reached, values), action(passed, values)) == (PUSH0, 0)
         before = observation(hours_since_send=hours - 0.5)
         assert action(reached, before) == 0
+
+
+def test_float32_and_float64_callers_fall_into_the_same_bin() -> None:
+    for hours in range(1, 1_000, 7):
+        bounds = (float(hours), float(hours + 3))
+        spell = policy(Rule("from, to", (Condition("hours_since_send", "between", bounds),), Send(("push",))))
+        points = {"push": (-1.0, 1.0, -1.0), "email": (-2.0, -2.0, -2.0)}
+        steps = Binned("hours_since_send", bounds, points)
+        bins = Policy(Document("bins", C, Scorecard(0.0, {"push": 0.0, "email": 0.0}, (steps,))))
+        for at, sends in ((hours - 0.5, 0), (hours, PUSH0), (hours + 2.5, PUSH0), (hours + 3, 0)):
+            exact = observation(hours_since_send=at)
+            for values in (exact, np.asarray(exact, np.float32).tolist()):
+                assert action(spell, values) == action(bins, values) == sends
 
 
 def test_inputs_are_those_that_the_model_reads() -> None:

@@ -183,6 +183,12 @@ def test_a_strange_name_is_shown_as_json_shows_it() -> None:
     ]
 
 
+def test_the_names_of_provenance_are_text_like_its_values() -> None:
+    assert faults(changed(RULES, ("trained_on", "\ud800"), "x")) == [
+        'trained_on["\\ud800"]: expected text without lone surrogates, got "\\ud800"'
+    ]
+
+
 def test_a_whole_number_beyond_floats_is_none() -> None:
     text = json.dumps(tree_of(SCORECARD)).replace('"threshold": 0.25', '"threshold": 1' + "0" * 400)
     assert faults(text) == ["model.threshold: expected a finite number, got 1" + "0" * 39 + "... (401 characters)"]
