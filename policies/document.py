@@ -43,7 +43,7 @@ __all__ = [
 
 VERSION = 1
 MAX_SLOTS = 100
-MAX_PARITY = 1_000
+MAX_PARITY = 100  # each costs a decision at every load
 MAX_PROVENANCE = 100
 
 Model = Rules | Scorecard | Network

@@ -318,8 +318,6 @@ def _as_float(value: float) -> float:
 def _range(low: float, high: float, is_low_open: bool) -> str:
     if math.isinf(high):
         return f"a number {'above' if is_low_open else 'of at least'} {low:g}"
-    if math.isinf(low):
-        return f"a number of at most {high:g}"
     return f"a number in {'(' if is_low_open else '['}{low:g}, {high:g}]"
 
 
