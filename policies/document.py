@@ -1,0 +1,170 @@
+"""The policy document: a policy as data, that people can read and production can run with the standard library alone.
+
+    {"version": 1, "name": "evening push", "n_slots": 4,
+     "model": {"kind": "rules", ...}, "exploration": {"kind": "none"}, "policy_hash": "sha256:..."}
+
+The fields of these classes are those of the JSON; `policies.codec` reads and writes it, `policies.decide` runs it.
+`docs/policy-document.md` shows an example of each kind.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from policies.exploration import Epsilon, Exploration, Greedy, Softmax, read_exploration
+from policies.kinds.network import Layer, Network, NetworkChooser, NetworkInput, read_network
+from policies.kinds.rules import NO_SEND, Condition, Rule, Rules, RulesChooser, Send, read_rules
+from policies.kinds.scorecard import Binned, Scorecard, ScorecardChooser, Weighted, read_scorecard
+from policies.strict_json import Node
+from policies.vocabulary import n_actions, n_features
+
+__all__ = [
+    "NO_SEND",
+    "Binned",
+    "Condition",
+    "Document",
+    "Epsilon",
+    "Exploration",
+    "Greedy",
+    "Layer",
+    "Model",
+    "Network",
+    "NetworkInput",
+    "ParityVector",
+    "Rule",
+    "Rules",
+    "Scorecard",
+    "Send",
+    "Softmax",
+    "Weighted",
+]
+
+VERSION = 1
+MAX_SLOTS = 100
+MAX_PARITY = 100  # each costs a decision at every load
+MAX_PROVENANCE = 100
+
+Model = Rules | Scorecard | Network
+
+
+@dataclass(frozen=True)
+class ParityVector:
+    """One input and what the policy's author says comes of it; checked whenever a document is made ready.
+
+    Attributes:
+        features: an observation, shape (29 + 7 C,).
+        eligible: shape (A,); no_send is.
+        probabilities: of each action after exploration, shape (A,).
+    """
+
+    features: tuple[float, ...]
+    eligible: tuple[bool, ...]
+    probabilities: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Document:
+    """A policy.
+
+    Attributes:
+        name: what people call it.
+        n_slots: C, how many candidates it looks at; it chooses among 1 + 2 C actions.
+        model: how it prefers actions.
+        exploration: how it chooses among them.
+        made_by: who or what made it; free text.
+        trained_on: what an auditor should know of its origin; free names and texts.
+        parity: cases in which the author's own implementation and this one must agree.
+    """
+
+    name: str
+    n_slots: int
+    model: Model
+    exploration: Exploration = field(default_factory=Greedy)
+    made_by: str = ""
+    trained_on: Mapping[str, str] = field(default_factory=dict)
+    parity: tuple[ParityVector, ...] = ()
+
+
+class Chooser(Protocol):
+    """A model made ready. Its `values` are the observation and, behind it, the local hour."""
+
+    inputs: tuple[str, ...]
+
+    def preferences(self, values: Sequence[float], eligible: Sequence[bool]) -> list[float]:
+        """Return a preference for each action, -inf for those that are not eligible; shape (A,)."""
+        ...
+
+    def reasons(
+        self, values: Sequence[float], eligible: Sequence[bool], preferences: Sequence[float]
+    ) -> tuple[str, ...]:
+        """Return why these are the preferences; something besides no_send is eligible."""
+        ...
+
+
+def chooser(document: Document) -> Chooser:
+    """Return a document's model made ready."""
+    match document.model:
+        case Rules():
+            return RulesChooser(document.model, document.n_slots)
+        case Scorecard():
+            return ScorecardChooser(document.model, document.n_slots)
+        case Network():
+            return NetworkChooser(document.model, document.n_slots)
+
+
+def read_document(node: Node) -> tuple[Document, Node]:
+    """Read a document from its tree; faults are noted in the node.
+
+    Returns:
+        The document, which means nothing if there were faults, and the place of its hash.
+    """
+    if isinstance(node.value, dict) and "version" in node.value:
+        version = Node(node.value["version"], node.faults, "version")
+        if isinstance(version.value, bool) or version.value != VERSION:
+            # What another version's fields mean is unknown, so they are not looked at.
+            version.refuse(f"{VERSION}, the only version that this Kairos reads")
+            return Document("", 1, Rules(())), version
+    fields = node.fields(
+        ("version", "name", "n_slots", "model", "exploration"), ("made_by", "trained_on", "parity", "policy_hash")
+    )
+    n_faults = len(node.faults)
+    n_slots = fields["n_slots"].whole(1, MAX_SLOTS)
+    if len(node.faults) > n_faults or fields["n_slots"].is_missing:
+        return Document("", 1, Rules(())), fields["policy_hash"]  # no feature has a place, no action a meaning
+    model = _read_model(fields["model"], n_slots)
+    vectors = [] if fields["parity"].is_missing else fields["parity"].items(0, MAX_PARITY, "parity vectors")
+    document = Document(
+        fields["name"].text(at_least=1),
+        n_slots,
+        model,
+        read_exploration(fields["exploration"], has_scores=not isinstance(model, Rules)),
+        "" if fields["made_by"].is_missing else fields["made_by"].text(),
+        {} if fields["trained_on"].is_missing else fields["trained_on"].mapping(MAX_PROVENANCE),
+        tuple(_read_parity(vector, n_slots) for vector in vectors),
+    )
+    return document, fields["policy_hash"]
+
+
+def _read_model(node: Node, n_slots: int) -> Model:
+    match node.kind((Rules.kind, Scorecard.kind, Network.kind)):
+        case Rules.kind:
+            return read_rules(node, n_slots)
+        case Scorecard.kind:
+            return read_scorecard(node, n_slots)
+        case Network.kind:
+            return read_network(node, n_slots)
+    return Scorecard(0.0, {}, ())  # stands in for what could not be read
+
+
+def _read_parity(node: Node, n_slots: int) -> ParityVector:
+    fields = node.fields(("features", "eligible", "probabilities"))
+    vector = ParityVector(
+        fields["features"].numbers(n_features(n_slots)),
+        fields["eligible"].flags(n_actions(n_slots)),
+        fields["probabilities"].numbers(n_actions(n_slots)),
+    )
+    if isinstance(fields["eligible"].value, list) and fields["eligible"].value[:1] == [False]:
+        fields["eligible"].note("expected true for action 0, no_send, which is always eligible; got false")
+    return vector
