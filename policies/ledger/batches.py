@@ -118,7 +118,9 @@ def decision_ids(run_key: int, user_id: Array, number: Array) -> Array:
     halves = []
     for name, values in (("user_id", np.asarray(user_id)), ("number", np.asarray(number))):
         if values.dtype.kind not in "iu" or (values.size and not 0 <= int(values.min()) <= int(values.max()) < 2**32):
-            raise LedgerError(f"decision_ids: {name}: expected whole numbers from 0 to 2 ** 32 - 1, got {_span(values)}")
+            raise LedgerError(
+                f"decision_ids: {name}: expected whole numbers from 0 to 2 ** 32 - 1, got {_span(values)}"
+            )
         halves.append(values.astype(np.uint64))
 
     def mix(bits: Array) -> Array:
@@ -244,7 +246,7 @@ def _check_decisions(rules: _Rules, batch: Batch, header: Header) -> None:
     a = rules.arrays
     ids = np.sort(a["decision_id"])
     if (ids[1:] == ids[:-1]).any():
-        _, first, count = np.unique(a["decision_id"], return_index=True, return_counts=True)
+        _, first = np.unique(a["decision_id"], return_index=True)
         is_first = np.zeros(len(ids), bool)
         is_first[first] = True
         rules.hold(is_first, "decision_id", "an id that no other row has")

@@ -34,7 +34,7 @@ def need_arrow() -> None:
         MissingExtraError: pyarrow or numpy is not installed; the message names the extra.
     """
     try:
-        import numpy  # noqa: F401
+        import numpy as np  # noqa: F401
         import pyarrow.parquet  # noqa: F401
     except ImportError as missing:
         raise MissingExtraError(

@@ -98,7 +98,9 @@ class Rows:
         code_of = {word: code for code, word in enumerate(known)}
         strange = [word for word in words if word not in code_of]
         if strange:
-            raise LedgerError(f"{self.table.name}.{name}: unknown word {strange[0]!r}.{did_you_mean(strange[0], known)}")
+            raise LedgerError(
+                f"{self.table.name}.{name}: unknown word {strange[0]!r}.{did_you_mean(strange[0], known)}"
+            )
         codes = np.array([code_of[word] for word in words], column.dtype)
         one = values.unify_dictionaries().combine_chunks()
         indices = [chunk.indices.to_numpy() for chunk in getattr(one, "chunks", [one])]
@@ -175,6 +177,7 @@ def iterate_parts(
 
 
 def _read(folder: Path | str, table: Table, columns: Sequence[str] | None, strict: bool) -> Rows:
+    need_arrow()
     import pyarrow as pa
 
     found = list(iterate_parts(folder, table, columns, strict))
@@ -213,4 +216,6 @@ def _ids_that_come_twice(rows: Rows) -> str:
     twice = ids[1:][ids[1:] == ids[:-1]]
     if not twice.size:
         return ""
-    return f"decisions.decision_id: {len(twice)} rows have the id of another, {twice[0]} first: was a run written twice?"
+    return (
+        f"decisions.decision_id: {len(twice)} rows have the id of another, {twice[0]} first: was a run written twice?"
+    )

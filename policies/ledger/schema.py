@@ -227,7 +227,8 @@ class Header:
         known = {field.name for field in fields(Header)}
         described = {"version", "channels", "outcome_kinds", "tables"}
         faults = [
-            f"{where}: {key}: unknown key.{did_you_mean(key, known)}" for key in sorted(document.keys() - known - described)
+            f"{where}: {key}: unknown key.{did_you_mean(key, known)}"
+            for key in sorted(document.keys() - known - described)
         ]
         faults += [f"{where}: {key}: missing" for key in sorted(known - document.keys())]
         values: dict[str, Any] = {}

@@ -15,10 +15,11 @@ from typing import Any
 
 from policies.ledger import parts
 from policies.ledger.batches import Array, Batch, Decisions, Endings, Outcomes, checked
-from policies.ledger.faults import LedgerError, need_arrow
+from policies.ledger.faults import LedgerError, did_you_mean, need_arrow
 from policies.ledger.schema import DECISIONS, ENDINGS, OUTCOMES, Header, Table
 
 PART_ROWS = 131_072
+COMPRESSIONS = ("lz4", "zstd", "snappy", "gzip", "none")
 _TRANSPOSED_ROWS = 4096  # a block that stays in cache while it is turned from rows to columns
 
 
@@ -30,7 +31,7 @@ class LedgerWriter:
         header: what the numbers mean; must equal that of the ledger that is there.
         part_rows: rows a part, and the most that a killed process loses beyond those being written.
         n_threads: that encode and write.
-        compression: a codec of Parquet: "lz4", "zstd", "none", ...
+        compression: one of COMPRESSIONS.
 
     Raises:
         LedgerError: the folder holds another ledger; an argument is out of range.
@@ -50,10 +51,10 @@ class LedgerWriter:
         for name, value in (("part_rows", part_rows), ("n_threads", n_threads)):
             if value < 1:
                 raise LedgerError(f"LedgerWriter: {name}: expected at least 1, got {value}")
-        import pyarrow as pa
-
-        if compression != "none" and not pa.Codec.is_available(compression):
-            raise LedgerError(f"LedgerWriter: compression: expected a codec of pyarrow, got {compression!r}")
+        if compression not in COMPRESSIONS:
+            raise LedgerError(
+                f"LedgerWriter: compression: {compression!r} is not known.{did_you_mean(compression, COMPRESSIONS)}"
+            )
         self.folder, self.header, self.compression = Path(folder), header, compression
         self._open_folder()
         self._threads = ThreadPoolExecutor(n_threads, thread_name_prefix="ledger")

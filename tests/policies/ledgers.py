@@ -18,7 +18,7 @@ def header(n_slots: int = 4, **changes: Any) -> Header:
 
 
 def decisions(n_rows: int, n_slots: int = 4, seed: int = 0, n_users: int = 7, run_key: int = 1) -> Decisions:
-    """Return sound decisions: each user has one every hour, in episodes of 5 that end in turn by leaving and in time."""
+    """Return sound decisions, one a user and hour, in episodes of 5 that end in turn by leaving and in time."""
     draw = np.random.default_rng(seed)
     n_actions, n_features = vocabulary.n_actions(n_slots), vocabulary.n_features(n_slots)
     rows = np.arange(n_rows)
