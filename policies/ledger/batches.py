@@ -14,7 +14,7 @@ Batch = Any  # Decisions, Outcomes or Endings
 SUM_TOLERANCE = 1e-5  # a float32 softmax over 200 actions is within 1e-6
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, repr=False, eq=False)
 class Decisions:
     """N decisions; C slots, A actions, K features. `schema.DECISIONS` says what each column means.
 
@@ -28,7 +28,7 @@ class Decisions:
     step: Array  # (N,) uint32
     time_hours: Array  # (N,) float64
     elapsed_hours: Array  # (N,) float64
-    policy: Array  # (N,) uint16: index into policy_hashes
+    policy: Array  # (N,) uint32: index into policy_hashes
     luck_key: Array  # (N,) uint64
     candidates: Array  # (N, C) int16
     eligible: Array  # (N, A) bool
@@ -64,7 +64,7 @@ class Decisions:
         return self.terminated | self.truncated
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, repr=False, eq=False)
 class Outcomes:
     """N outcomes; `schema.OUTCOMES` says what each column means. `kind` is an index into `OUTCOME_KINDS`."""
 
@@ -81,7 +81,7 @@ class Outcomes:
         return _shapes(self, OUTCOMES)
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, repr=False, eq=False)
 class Endings:
     """What was seen when N episodes ended; `schema.ENDINGS` says what each column means."""
 
@@ -172,8 +172,8 @@ def checked(batch: Batch, table: Table, header: Header) -> dict[str, Array]:
         where = f"{table.name}.{column.name}"
         if values.shape != shape:
             faults.append(f"{where}: expected shape {shape}, got {values.shape}")
-        if not np.can_cast(values.dtype, column.dtype, "safe"):
-            faults.append(f"{where}: expected {column.dtype}, or what it can hold without loss, got {values.dtype}")
+        if not _fits(values, column.dtype):
+            faults.append(f"{where}: expected {column.dtype}, or what it can hold without loss, got {_span(values)}")
         arrays[column.name] = values
     if faults:
         raise LedgerError(*faults)
@@ -301,6 +301,18 @@ def _check_outcomes(rules: _Rules, batch: Batch, header: Header) -> None:
 def _check_endings(rules: _Rules, batch: Batch, header: Header) -> None:
     _check_times(rules)
     _check_features(rules)
+
+
+def _fits(values: Array, dtype: str) -> bool:
+    """Whether a type holds values without loss: by their type, or, of whole numbers, by their range."""
+    import numpy as np
+
+    if np.can_cast(values.dtype, dtype, "safe"):
+        return True
+    if values.dtype.kind not in "iu" or np.dtype(dtype).kind not in "iu":
+        return False
+    limits = np.iinfo(dtype)
+    return not values.size or limits.min <= int(values.min()) <= int(values.max()) <= limits.max
 
 
 def _span(values: Array) -> str:

@@ -241,7 +241,7 @@ def _bounds(header: Header, episodes: Trajectories) -> tuple[Array, Array]:
 
 
 def _with_a_row_of_zeros(values: Array) -> Any:
-    """Return values for Minari's infos; one a step goes as a list, as Minari 0.5 cannot read arrays of one axis back."""
+    """Return values for Minari's infos: lists where there is one axis, as Minari 0.5 cannot read such arrays back."""
     import numpy as np
 
     longer = np.concatenate((values, np.zeros((1, *values.shape[1:]), values.dtype)))

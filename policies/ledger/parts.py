@@ -16,6 +16,7 @@ import contextlib
 import os
 import re
 import secrets
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ from policies.ledger.schema import Column, Header, Table
 
 HEADER_FILE = "ledger.json"
 HEADER_KEY = b"kairos.ledger"
-_PART = re.compile(r"part-(\d{6,})\.parquet")
+_PART = re.compile(r"part-\d{6,}\.parquet")
 _TEMPORARY = ".tmp"
 
 ArrowTable = Any  # pyarrow.Table
@@ -35,8 +36,7 @@ ArrowSchema = Any  # pyarrow.Schema
 
 def part_paths(folder: Path) -> list[Path]:
     """Return a table's complete parts in the order of their numbers; none when there is no folder."""
-    numbered = [(int(match[1]), path) for path in _files(folder) if (match := _PART.fullmatch(path.name))]
-    return [path for _, path in sorted(numbered)]
+    return sorted((path for path in _files(folder) if _PART.fullmatch(path.name)), key=_number)
 
 
 def leftovers(folder: Path) -> tuple[Path, ...]:
@@ -44,10 +44,21 @@ def leftovers(folder: Path) -> tuple[Path, ...]:
     return tuple(sorted(path for path in _files(folder) if path.suffix == _TEMPORARY))
 
 
+def missing_parts(folder: Path) -> str:
+    """Return a message when parts are gone from between others, else ""; the oldest may have been cleared away."""
+    numbers = [_number(path) for path in part_paths(folder)]
+    holes = [(a + 1, b - a - 1) for a, b in pairwise(numbers) if b > a + 1]
+    if not holes:
+        return ""
+    n_missing = sum(n for _, n in holes)
+    more = f", and {n_missing - 1} more" if n_missing > 1 else ""
+    return f"{folder.name}/{_name(holes[0][0])}: missing{more}, while later parts are there"
+
+
 def next_number(folder: Path) -> int:
     """Return the number after the last part's."""
     parts = part_paths(folder)
-    return int(parts[-1].stem.removeprefix("part-")) + 1 if parts else 0
+    return _number(parts[-1]) + 1 if parts else 0
 
 
 def arrow_schema(table: Table, header: Header) -> ArrowSchema:
@@ -55,7 +66,7 @@ def arrow_schema(table: Table, header: Header) -> ArrowSchema:
     import pyarrow as pa
 
     def kind(column: Column) -> Any:
-        return pa.dictionary(pa.int16(), pa.string()) if column.words else pa.from_numpy_dtype(column.dtype)
+        return pa.dictionary(pa.int32(), pa.string()) if column.words else pa.from_numpy_dtype(column.dtype)
 
     return pa.schema(
         [pa.field(name, kind(column), nullable=False) for column in table.columns for name in header.flat_names(column)]
@@ -77,7 +88,7 @@ def arrow_table(columns: dict[str, Array], table: Table, header: Header, policy_
         words = policy_hashes if column.words == "policy_hashes" else header.words(column)
         for values in columns[column.name]:
             if column.words:
-                codes = pa.array(values.astype(np.int16))
+                codes = pa.array(values.astype(np.int32))
                 arrays.append(pa.DictionaryArray.from_arrays(codes, pa.array(words, pa.string())))
             else:
                 arrays.append(pa.array(values))
@@ -92,16 +103,16 @@ def write_temporary(rows: ArrowTable, folder: Path, compression: str) -> Path:
     words = [field.name for field in rows.schema if "dictionary" in str(field.type)]
     path = folder / f"part-{secrets.token_hex(8)}{_TEMPORARY}"
     try:
-        with path.open("x+b") as file:
-            pq.write_table(
-                rows,
-                file,
-                row_group_size=max(1, rows.num_rows),
-                compression=compression,
-                use_dictionary=words,
-                write_statistics=False,
-            )
-            file.flush()
+        # A path, and not a Python file: its writes would take the interpreter's lock hundreds of times a part.
+        pq.write_table(
+            rows,
+            path,
+            row_group_size=max(1, rows.num_rows),
+            compression=compression,
+            use_dictionary=words,
+            write_statistics=False,
+        )
+        with path.open("r+b") as file:
             guard.add_guard(file, pq.read_metadata(path))
             file.flush()
             os.fsync(file.fileno())
@@ -119,7 +130,7 @@ def publish(temporary: Path, number: int) -> int:
     """
     folder = temporary.parent
     while True:
-        path = folder / f"part-{number:06d}.parquet"
+        path = folder / _name(number)
         try:
             os.link(temporary, path)
         except FileExistsError:
@@ -175,15 +186,17 @@ def read_part(path: Path, table: Table, header: Header, names: list[str] | None)
     try:
         with path.open("rb") as content:
             sums = guard.checked_sums(content)
-            file = pq.ParquetFile(content)
+            metadata = pq.read_metadata(path)
+            damaged = guard.damaged_columns(content, metadata, sums, names)
+        if damaged:
+            raise LedgerError(f"{where}: damaged: {', '.join(damaged[:3])}: not as written (checksum)")
+        with pq.ParquetFile(path, metadata=metadata) as file:
             found, expected = file.schema_arrow, arrow_schema(table, header)
             if not found.remove_metadata().equals(expected):
                 raise LedgerError(f"{where}: {_differences(found, expected)}")
-            if (found.metadata or {}).get(HEADER_KEY) != header.to_json().encode():
+            own = Header.from_json(found.metadata[HEADER_KEY].decode(), where)
+            if own != header:
                 raise LedgerError(f"{where}: it was written under another header than that of {HEADER_FILE}")
-            damaged = guard.damaged_columns(content, file.metadata, sums, names)
-            if damaged:
-                raise LedgerError(f"{where}: damaged: {', '.join(damaged[:3])}: not as written (checksum)")
             return file.read(columns=names)
     except LedgerError:
         raise
@@ -202,6 +215,14 @@ def _differences(found: ArrowSchema, expected: ArrowSchema) -> str:
             return f"column {field.name!r}: expected {field.type}, got {found.field(index).type}"
     extra = [name for name in found.names if name not in expected.names]
     return f"expected no column {extra[0]!r}" if extra else "expected the columns in another order"
+
+
+def _name(number: int) -> str:
+    return f"part-{number:06d}.parquet"
+
+
+def _number(path: Path) -> int:
+    return int(path.stem.removeprefix("part-"))
 
 
 def _files(folder: Path) -> list[Path]:

@@ -64,7 +64,8 @@ class Rows:
     @property
     def policy_hashes(self) -> tuple[str, ...]:
         """The hashes of the policies that decided, in the order of the codes of `policy`."""
-        return tuple(self._dictionary("policy_hash"))
+        chunks = self.arrow.column("policy_hash").unify_dictionaries().chunks
+        return tuple(chunks[0].dictionary.to_pylist()) if chunks else ()
 
     def decisions(self) -> Decisions:
         """Return the rows as a batch of decisions; all columns must have been read."""
@@ -90,11 +91,11 @@ class Rows:
     def _values(self, name: str, column: Column) -> Array:
         import numpy as np
 
-        values = self.arrow.column(name)
         if not column.words:
-            return values.to_numpy()
-        words = self._dictionary(name)
-        known = self.policy_hashes if column.words == "policy_hashes" else self.header.words(column)
+            return self.arrow.column(name).to_numpy()
+        chunks = self.arrow.column(name).unify_dictionaries().chunks
+        words = chunks[0].dictionary.to_pylist() if chunks else []
+        known = words if column.words == "policy_hashes" else self.header.words(column)
         code_of = {word: code for code, word in enumerate(known)}
         strange = [word for word in words if word not in code_of]
         if strange:
@@ -102,13 +103,8 @@ class Rows:
                 f"{self.table.name}.{name}: unknown word {strange[0]!r}.{did_you_mean(strange[0], known)}"
             )
         codes = np.array([code_of[word] for word in words], column.dtype)
-        one = values.unify_dictionaries().combine_chunks()
-        indices = [chunk.indices.to_numpy() for chunk in getattr(one, "chunks", [one])]
-        return codes[np.concatenate(indices)] if indices and len(codes) else np.empty(len(self), column.dtype)
-
-    def _dictionary(self, name: str) -> list[str]:
-        chunks = self.arrow.column(name).unify_dictionaries().chunks
-        return chunks[0].dictionary.to_pylist() if chunks else []
+        indices = [chunk.indices.to_numpy() for chunk in chunks if len(chunk)]
+        return codes[np.concatenate(indices)] if indices else np.empty(0, column.dtype)
 
 
 def read_header(folder: Path | str) -> Header:
@@ -158,7 +154,7 @@ def iterate_parts(
 ) -> Iterator[Rows]:
     """Yield a table part by part, for ledgers larger than memory; the parts that exist when it starts.
 
-    A damaged part is raised, or, when not strict, yielded as no rows with its fault.
+    A damaged part is raised, or, when not strict, yielded as no rows with its fault; so are parts that are missing.
 
     Raises:
         LedgerError, MissingExtraError: as `read_decisions`.
@@ -167,6 +163,11 @@ def iterate_parts(
     header = read_header(folder)
     names = _flat_names(columns, table, header)
     where = Path(folder) / table.name
+    missing = parts.missing_parts(where)
+    if missing and strict:
+        raise LedgerError(missing)
+    if missing:
+        yield Rows(_no_rows(table, header, names), table, header, (missing,))
     for path in parts.part_paths(where):
         try:
             yield Rows(parts.read_part(path, table, header, names), table, header)

@@ -75,7 +75,7 @@ DECISIONS = Table(
         Column("step", "uint32", "0, 1, ... within the episode"),
         Column("time_hours", "float64", "when the policy acted, hours since hour zero (UTC)"),
         Column("elapsed_hours", "float64", "hours since the episode's previous decision; 0 at the first"),
-        Column("policy", "uint16", "content hash of the policy's document", stem="policy_hash", words="policy_hashes"),
+        Column("policy", "uint32", "content hash of the policy's document", stem="policy_hash", words="policy_hashes"),
         Column("luck_key", "uint64", "key of the random numbers that the choice was drawn with"),
         Column("candidates", "int16", "campaign in the slot, -1 when empty", each="slot", stem="candidate"),
         Column("eligible", "bool", "whether the action could be taken", each="action", stem="eligible"),

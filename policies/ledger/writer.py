@@ -8,6 +8,7 @@ process leaves is a beginning of what it wrote, whole parts long.
 from __future__ import annotations
 
 import queue
+import warnings
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
@@ -25,6 +26,8 @@ _TRANSPOSED_ROWS = 4096  # a block that stays in cache while it is turned from r
 
 class LedgerWriter:
     """Writes batches into a ledger's folder. Close it, or use it in a `with`: the last rows are written then.
+
+    One thread may use a writer; shards that write at once each have their own, into one folder if they like.
 
     Args:
         folder: made when it is not there; a ledger that is there is gone on with, under the next part numbers.
@@ -57,6 +60,7 @@ class LedgerWriter:
             )
         self.folder, self.header, self.compression = Path(folder), header, compression
         self._open_folder()
+        self._is_closed = False
         self._threads = ThreadPoolExecutor(n_threads, thread_name_prefix="ledger")
         self._streams = {
             table.name: _Stream(self, table, self._threads, part_rows, n_threads)
@@ -87,15 +91,20 @@ class LedgerWriter:
             LedgerError: a row that is not sound (nothing of the batch is written), or an earlier part that could not
                 be written to the disk.
         """
-        self._streams["decisions"].add(decisions)
+        self._add("decisions", decisions)
 
     def write_outcomes(self, outcomes: Outcomes) -> None:
         """Take a batch of outcomes; see `write`."""
-        self._streams["outcomes"].add(outcomes)
+        self._add("outcomes", outcomes)
 
     def write_endings(self, endings: Endings) -> None:
         """Take a batch of what was seen when episodes ended; see `write`."""
-        self._streams["endings"].add(endings)
+        self._add("endings", endings)
+
+    def _add(self, table: str, batch: Batch) -> None:
+        if self._is_closed:
+            raise LedgerError(f"{self.folder}: this writer is closed; another one may go on")
+        self._streams[table].add(batch)
 
     def write_policy(self, policy_hash: str, document: str) -> None:
         """Keep a policy's document beside its decisions, as `policies/HASH.json`."""
@@ -121,7 +130,13 @@ class LedgerWriter:
         try:
             self.flush()
         finally:
+            self._is_closed = True
             self._threads.shutdown()
+
+    def __del__(self) -> None:
+        n_rows = sum(stream.n_rows for stream in getattr(self, "_streams", {}).values())
+        if n_rows:
+            warnings.warn(f"{self.folder}: a writer was not closed: {n_rows} rows lost", ResourceWarning, stacklevel=1)
 
     def __enter__(self) -> LedgerWriter:
         return self
@@ -151,22 +166,27 @@ class _Stream:
         """Check a batch and copy its rows into buffers; full ones are handed to the threads."""
         arrays = checked(batch, self.table, self.writer.header)
         self.raise_what_failed()
-        if "policy" in arrays:
-            import numpy as np
-
-            codes = [self.policy_hashes.setdefault(word, len(self.policy_hashes)) for word in batch.policy_hashes]
-            arrays["policy"] = np.array(codes, np.uint16)[arrays["policy"]] if codes else arrays["policy"]
+        own_codes = arrays.get("policy")
         start, n_rows = 0, len(batch)
         while start < n_rows:
             if self.buffer is None:
-                self.buffer = self.take_buffer()
+                self.buffer, self.policy_hashes = self.take_buffer(), {}
             end = min(n_rows, start + self.part_rows - self.n_rows)
+            if own_codes is not None:
+                arrays["policy"] = self.codes_of(batch.policy_hashes)[own_codes]
             for name, columns in self.buffer.items():
                 _transpose_into(columns, self.n_rows, arrays[name], start, end)
             self.n_rows += end - start
             start = end
             if self.n_rows == self.part_rows:
                 self.submit()
+
+    def codes_of(self, policy_hashes: tuple[str, ...]) -> Array:
+        """Return the codes of a batch's policies in the part that fills; each part has words of its own."""
+        import numpy as np
+
+        known = self.policy_hashes
+        return np.array([known.setdefault(word, len(known)) for word in policy_hashes], np.uint32)
 
     def take_buffer(self) -> dict[str, Array]:
         """Return a buffer to fill; wait for one when all are on their way to the disk."""

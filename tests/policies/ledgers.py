@@ -47,7 +47,7 @@ def decisions(n_rows: int, n_slots: int = 4, seed: int = 0, n_users: int = 7, ru
         step=(hour % 5).astype(np.uint32),
         time_hours=hour.astype(np.float64),
         elapsed_hours=(hour % 5 > 0).astype(np.float64),
-        policy=draw.integers(0, len(HASHES), n_rows).astype(np.uint16),
+        policy=draw.integers(0, len(HASHES), n_rows).astype(np.uint32),
         luck_key=draw.integers(0, 2**64, n_rows, np.uint64),
         candidates=candidates,
         eligible=eligible,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import signal
@@ -77,7 +78,7 @@ def test_all_columns_come_back(tmp_path: Path, n_slots: int, compression: str) -
 
 
 def renumbered(batch: Decisions, hashes: tuple[str, ...]) -> Decisions:
-    codes = np.array([hashes.index(word) for word in batch.policy_hashes], np.uint16)[batch.policy]
+    codes = np.array([hashes.index(word) for word in batch.policy_hashes], np.uint32)[batch.policy]
     columns = {column.name: getattr(batch, column.name) for column in DECISIONS.columns} | {"policy": codes}
     return Decisions(**columns, policy_hashes=hashes)
 
@@ -331,14 +332,76 @@ def test_a_damaged_part_is_named_and_the_others_are_kept(tmp_path: Path, change:
     assert [len(r) for r in iterate_parts(tmp_path, strict=False)] == [300, 0, 300, 100]
 
 
+def test_any_flipped_bit_is_noticed(tmp_path: Path) -> None:
+    """Also in page headers and in the footer, which the format's own checksums leave out."""
+    with LedgerWriter(tmp_path, ledgers.header(1)) as writer:
+        writer.write(ledgers.decisions(50, 1))
+    [path] = parts.part_paths(tmp_path / "decisions")
+    content = path.read_bytes()
+    draw = np.random.default_rng(0)
+    for at in [*range(12), *range(len(content) - 12, len(content)), *draw.integers(0, len(content), 300)]:
+        path.write_bytes(content[:at] + bytes([content[at] ^ 1 << int(draw.integers(8))]) + content[at + 1 :])
+        with pytest.raises(LedgerError, match=r"^decisions/part-000000.parquet: damaged"):
+            read_decisions(tmp_path)
+    path.write_bytes(content)
+    assert len(read_decisions(tmp_path)) == 50
+
+
 def test_a_part_of_another_ledger_is_named(tmp_path: Path) -> None:
     written(tmp_path / "one")
     with LedgerWriter(tmp_path / "two", ledgers.header(1)) as writer:
         writer.write(ledgers.decisions(10, 1))
     foreign = parts.part_paths(tmp_path / "two" / "decisions")[0]
-    (tmp_path / "one" / "decisions" / "part-000009.parquet").write_bytes(foreign.read_bytes())
-    with pytest.raises(LedgerError, match=r"part-000009.parquet: expected a column 'candidate_slot1', found none"):
+    (tmp_path / "one" / "decisions" / "part-000004.parquet").write_bytes(foreign.read_bytes())
+    with pytest.raises(LedgerError, match=r"part-000004.parquet: expected a column 'candidate_slot1', found none"):
         read_decisions(tmp_path / "one")
+
+
+def test_a_part_that_is_gone_is_named(tmp_path: Path) -> None:
+    written(tmp_path)
+    paths = parts.part_paths(tmp_path / "decisions")
+    paths[1].unlink()
+    with pytest.raises(LedgerError, match=r"^decisions/part-000001.parquet: missing, while later parts are there$"):
+        read_decisions(tmp_path)
+    assert len(read_decisions(tmp_path, strict=False).faults) == 1
+    paths[2].unlink()
+    with pytest.raises(LedgerError, match=r"part-000001.parquet: missing, and 1 more, while later parts are there$"):
+        read_decisions(tmp_path)
+    paths[0].unlink()  # the oldest may be cleared away
+    assert len(read_decisions(tmp_path)) == 100
+
+
+def test_a_ledger_whose_columns_were_described_in_other_words_is_read(tmp_path: Path) -> None:
+    """What is written about columns may be bettered later; what they mean may not."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("policies.ledger.schema.TABLES", {})
+        written(tmp_path)
+    assert len(read_decisions(tmp_path)) == 1000
+
+
+def test_a_closed_writer_says_so(tmp_path: Path) -> None:
+    writer = LedgerWriter(tmp_path, HEADER)
+    writer.close()
+    writer.close()
+    with pytest.raises(LedgerError, match="this writer is closed; another one may go on"):
+        writer.write(ledgers.decisions(1))
+
+
+def test_a_writer_that_was_never_closed_warns(tmp_path: Path) -> None:
+    writer = LedgerWriter(tmp_path, HEADER)
+    writer.write(ledgers.decisions(3))
+    with pytest.warns(ResourceWarning, match="a writer was not closed: 3 rows lost"):
+        writer.__del__()
+    writer.close()
+
+
+def test_a_part_has_the_words_of_its_own_policies(tmp_path: Path) -> None:
+    """An agent that learns has another hash after each update: no part carries those of all before."""
+    with LedgerWriter(tmp_path, HEADER, part_rows=10) as writer:
+        for key in range(5):
+            batch = ledgers.decisions(10, run_key=key)
+            writer.write(dataclasses.replace(batch, policy=batch.policy * 0, policy_hashes=(f"hash{key}",)))
+    assert [rows.policy_hashes for rows in iterate_parts(tmp_path)] == [(f"hash{key}",) for key in range(5)]
 
 
 def test_a_run_written_twice_is_noticed(tmp_path: Path) -> None:

@@ -131,7 +131,10 @@ def test_all_kinds_of_faults_are_told_at_once_and_like_rows_are_counted() -> Non
     ("field", "values", "message"),
     [
         ("step", np.zeros(200), "decisions.step: expected uint32, or what it can hold without loss, got float64"),
-        ("user_id", np.zeros(200, np.int64), "decisions.user_id: expected uint64, .*, got int64"),
+        ("user_id", np.full(200, -1), "decisions.user_id: expected uint64, .*, got int64 from -1 to -1"),
+        ("action", np.full(200, 2**15), "decisions.action: expected int16, .*, got int64 from 32768 to 32768"),
+        ("features", np.zeros((200, 57)), "decisions.features: expected float32, .*, got float64"),
+        ("eligible", np.ones((200, 9), np.int8), "decisions.eligible: expected bool, .*, got int8"),
         ("propensity", ["half"] * 200, "decisions.propensity: expected float64, .*, got <U4"),
         ("eligible", np.ones((200, 8), bool), r"decisions.eligible: expected shape \(200, 9\), got \(200, 8\)"),
         (
@@ -147,7 +150,7 @@ def test_a_wrong_shape_or_type_says_what_was_expected(field: str, values: Any, m
 
 
 def test_types_that_lose_nothing_are_taken() -> None:
-    batch = dataclasses.replace(SOUND, user_id=SOUND.user_id.astype(np.uint32), step=SOUND.step.astype(np.uint8))
+    batch = dataclasses.replace(SOUND, user_id=SOUND.user_id.astype(np.int32), action=SOUND.action.astype(np.int64))
     arrays = checked(batch, DECISIONS, HEADER)
     assert arrays["user_id"].dtype == np.uint64
     assert (arrays["user_id"] == SOUND.user_id).all()
