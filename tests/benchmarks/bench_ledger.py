@@ -6,6 +6,7 @@ import os
 import tempfile
 import time
 from pathlib import Path
+from statistics import median
 
 from policies.ledger import DECISIONS, Decisions, LedgerWriter, iterate_parts
 from tests.benchmarks import Row
@@ -46,25 +47,36 @@ def read_per_s(folder: Path, n_expected: int) -> float:
 
 def run(quick: bool) -> list[Row]:
     """Return the figures of the ledger."""
-    n_batches = 32 if quick else 192
+    n_batches = 32 if quick else 128
     batches = [ledgers.decisions(BATCH_ROWS, seed=seed, n_users=BATCH_ROWS, run_key=seed) for seed in range(4)]
-    written, raw = [], []
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        written_per_s(folder / "warm", batches, 1)  # loads the libraries
-        for repeat in range(1 if quick else 3):
-            raw.append(raw_per_s(folder / f"raw-{repeat}", batches, n_batches))
-            written.append(written_per_s(folder / f"ledger-{repeat}", batches, n_batches))
-        read = read_per_s(folder / "ledger-0", n_batches * BATCH_ROWS)
-        n_rows = n_batches * BATCH_ROWS
-        row_bytes = sum(path.stat().st_size for path in (folder / "ledger-0").rglob("*.parquet")) / n_rows
-        raw_bytes = (folder / "raw-0").stat().st_size / n_rows
-    best, best_raw = max(written), max(raw)
-    spread = f"{min(written) / 1e6:.2f} to {best / 1e6:.2f} M/s over {len(written)} runs"
+    n_rows = n_batches * BATCH_ROWS
+    written, raw, read = [], [], []
+    for _ in range(1 if quick else 5):
+        # A fresh folder each time: what lies about unread would still be on its way to the disk.
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            written_per_s(folder / "warm", batches, 1)  # loads the libraries
+            written.append(written_per_s(folder / "ledger", batches, n_batches))
+            read.append(read_per_s(folder / "ledger", n_rows))
+            row_bytes = sum(path.stat().st_size for path in (folder / "ledger").rglob("*.parquet")) / n_rows
+            raw.append(raw_per_s(folder / "raw", batches, n_batches))
+            raw_bytes = (folder / "raw").stat().st_size / n_rows
+    rate, raw_rate, read_rate = median(written), median(raw), median(read)
+    spread = f"{min(written) / 1e6:.2f} to {max(written) / 1e6:.2f} M/s over {len(written)} runs"
     note = f"C = 4, {len(DECISIONS.columns)} fields, batches of {BATCH_ROWS:,}, to the disk; {spread}"
+    disk = f"medians; the disk takes {raw_rate * raw_bytes / 1e6:.0f} MB/s"
     return [
-        Row("ledger, write", "decisions/s", best, "budget", TARGET_PER_S, best / TARGET_PER_S, 1.0, note),
-        Row("ledger, write", "decisions/s", best, "the arrays as they lie", best_raw, best / best_raw, None, "fsync"),
+        Row("ledger, write", "decisions/s", rate, "budget", TARGET_PER_S, rate / TARGET_PER_S, 1.0, note),
+        Row(
+            "ledger, write",
+            "decisions/s",
+            rate,
+            "the arrays as they lie",
+            raw_rate,
+            rate / raw_rate,
+            None,
+            f"median; disk at {raw_rate * raw_bytes / 1e6:.0f} MB/s",
+        ),
         Row("ledger, size", "bytes a row", row_bytes, "the arrays as they lie", raw_bytes, raw_bytes / row_bytes),
-        Row("ledger, read", "decisions/s", read, "write", best, read / best, None, "all columns, to arrays"),
+        Row("ledger, read", "decisions/s", read_rate, "write", rate, read_rate / rate, None, "all columns, to arrays"),
     ]

@@ -20,7 +20,7 @@ def header(n_slots: int = 4, **changes: Any) -> Header:
 def decisions(n_rows: int, n_slots: int = 4, seed: int = 0, n_users: int = 7, run_key: int = 1) -> Decisions:
     """Return sound decisions, one a user and hour, in episodes of 5 that end in turn by leaving and in time."""
     draw = np.random.default_rng(seed)
-    n_actions, n_features = vocabulary.n_actions(n_slots), vocabulary.n_features(n_slots)
+    n_actions = vocabulary.n_actions(n_slots)
     rows = np.arange(n_rows)
     user, hour = rows % n_users, rows // n_users
     candidates = draw.integers(-1, 20, (n_rows, n_slots)).astype(np.int16)
@@ -59,7 +59,7 @@ def decisions(n_rows: int, n_slots: int = 4, seed: int = 0, n_users: int = 7, ru
         assigned_channel=channel,
         sent_campaign=np.where(is_sent, campaign, -1).astype(np.int16),
         sent_channel=np.where(is_sent, channel, -1).astype(np.int8),
-        features=realistic_features(draw, n_rows, n_features),
+        features=realistic_features(draw, candidates),
         reward=nano / 1e9,
         reward_nano_eur=nano,
         terminated=is_end & (episode % 2 == 0),
@@ -68,10 +68,39 @@ def decisions(n_rows: int, n_slots: int = 4, seed: int = 0, n_users: int = 7, ru
     )
 
 
-def realistic_features(draw: np.random.Generator, n_rows: int, n_features: int) -> Any:
-    """Half of the entries 0, the others the logarithm of a count: about what LZ4 meets in earnest."""
-    counts = draw.integers(0, 300, (n_rows, n_features))
-    return np.where(draw.random((n_rows, n_features)) < 0.5, 0, np.log1p(counts)).astype(np.float32)
+def realistic_features(draw: np.random.Generator, candidates: Any) -> Any:
+    """Return features of the kinds that the vocabulary has, so that they compress as in earnest: shape (N, 29 + 7 C).
+
+    Half of the user's are counts or whole hours, a quarter flags and shares of what is seldom spent, the rest shares of
+    small counts; of a slot's, relevance and recency are as good as continuous, the others follow from the campaign.
+    """
+    n_rows, n_slots = candidates.shape
+    columns = [of_a_user(draw, feature, n_rows) for feature in vocabulary.USER_FEATURES]
+    for slot in range(n_slots):
+        campaign = candidates[:, slot]
+        is_there = campaign >= 0
+        columns += [
+            is_there & (draw.random(n_rows) < 0.1),
+            np.where(is_there, draw.normal(size=n_rows), 0),
+            np.where(is_there, 2 ** -draw.exponential(size=n_rows), 0),
+            np.where(is_there, np.log1p(draw.integers(0, 168, n_rows)), 0),
+            np.where(is_there, np.log1p(campaign + 1.0), 0),
+            np.where(is_there, -6 + campaign / 10, 0),
+            np.where(is_there, campaign % 3 / 2, 0),
+        ]
+    return np.column_stack(columns).astype(np.float32)
+
+
+def of_a_user(draw: np.random.Generator, feature: vocabulary.Feature, n_rows: int) -> Any:
+    if feature.encoding == "log1p":
+        return np.log1p(draw.geometric(0.02, n_rows) - 1)
+    if feature.unit:
+        return draw.geometric(0.3, n_rows) - 1.0
+    if feature.name.startswith(("is_", "has_")) or "opt_in" in feature.name:
+        return draw.random(n_rows) < 0.7
+    if feature.name.endswith("_left"):
+        return np.ones(n_rows)
+    return draw.integers(0, 20, n_rows) / draw.integers(20, 40, n_rows)
 
 
 def outcomes(of: Decisions, seed: int = 0) -> Outcomes:
