@@ -75,7 +75,7 @@ def run(quick: bool) -> list[Row]:
             raw_rate,
             rate / raw_rate,
             None,
-            f"median; disk at {raw_rate * raw_bytes / 1e6:.0f} MB/s",
+            disk,
         ),
         Row("ledger, size", "bytes a row", row_bytes, "the arrays as they lie", raw_bytes, raw_bytes / row_bytes),
         Row("ledger, read", "decisions/s", read_rate, "write", rate, read_rate / rate, None, "all columns, to arrays"),
