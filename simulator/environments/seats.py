@@ -534,6 +534,31 @@ def decide(
     outcome.truncated[i] = user.status == PRESENT and until >= settings.end_hour
 
 
+@compiled
+def is_over(user: Record, settings: Record) -> bool:
+    """Return whether the episode of the user at a seat is over."""
+    return user.status != PRESENT or user.now_hours >= settings.end_hour
+
+
+@compiled
+def rest(i: int, user: Record, outcome: Outcome) -> None:
+    """Let a seat rest whose episode is over: nothing happens, it stays over."""
+    outcome.terminated[i] = user.status != PRESENT
+    outcome.truncated[i] = user.status == PRESENT
+
+
+@compiled
+def make_way(episodes: Ints, final: Floats, last: Floats, i: int) -> None:
+    """Keep the last observation of an episode, and count the user who is leaving the seat.
+
+    A function of its own, because in a parallel loop's own body Numba takes writes to the arrays of a tuple for dead
+    code and drops them.
+    """
+    episodes[i] += 1
+    for k in range(last.shape[0]):
+        final[k] = last[k]
+
+
 @compiled_parallel
 def seat_all(
     seats: Seats,
@@ -589,12 +614,13 @@ def decide_all(
     for w in each(bounds.shape[0] - 1):
         own = page_of(books, w)
         for i in range(bounds[w], bounds[w + 1]):
-            decide(i, actions[i], seats, stock, world, own, settings[0], view, outcome)
+            if is_over(seats.users[i], settings[0]):
+                rest(i, seats.users[i], outcome)
+            else:
+                decide(i, actions[i], seats, stock, world, own, settings[0], view, outcome)
             look(i, w, int(seats.users[i].now_hours), seats, stock, world, settings[0], next_view, 1.0, 0.0)
             if settings[0].autoresets and (outcome.terminated[i] or outcome.truncated[i]):
-                for k in range(next_view.observations.shape[1]):
-                    outcome.final_observations[i, k] = next_view.observations[i, k]
-                seats.episodes[i] += 1
+                make_way(seats.episodes, outcome.final_observations[i], next_view.observations[i], i)
                 sit_down(i, seats, stock, world, own, settings[0])
                 look(i, w, int(seats.users[i].now_hours), seats, stock, world, settings[0], next_view, 1.0, 0.0)
 

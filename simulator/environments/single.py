@@ -138,6 +138,8 @@ class NotifyEnv(gymnasium.Env[npt.NDArray[np.float32], np.int64]):
         chosen = np.asarray(action)
         if chosen.size != 1:
             raise ValueError(f"action: expected one integer, got an array of shape {chosen.shape}")
+        if self.vector.is_over[0]:
+            raise gymnasium.error.ResetNeeded("step: this episode is over; call reset")
         observations, rewards, terminated, truncated, infos = self.vector.step(chosen.reshape(1))
         return observations[0].copy(), float(rewards[0]), bool(terminated[0]), bool(truncated[0]), _first(infos)
 

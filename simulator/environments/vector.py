@@ -84,7 +84,8 @@ class NotifyVectorEnv(VectorEnv[Any, Any, Any]):
             1: they are summed.
         spread_hours: a user's first decision comes after up to so many silent hours, so that users who sit side by
             side do not all live the same hour of the week.
-        autoresets: False: autoreset mode DISABLED; whoever steps resets, with `reset_mask`.
+        autoresets: False: autoreset mode DISABLED. Where an episode is over, nothing happens any more and the ends stay
+            told, until `reset`, perhaps with `reset_mask`.
     """
 
     metadata: dict[str, Any] = {"autoreset_mode": AutoresetMode.SAME_STEP, "render_modes": []}  # noqa: RUF012
@@ -217,9 +218,6 @@ class NotifyVectorEnv(VectorEnv[Any, Any, Any]):
         """
         if not self.is_ready:
             raise gymnasium.error.ResetNeeded("step: call reset first")
-        if self.is_over.any():
-            over = ", ".join(map(str, np.flatnonzero(self.is_over)[:9]))
-            raise gymnasium.error.ResetNeeded(f"step: the episode is over at sub-environment {over}; call reset")
         chosen = checked_actions(actions, self.num_envs, len(self.action_names))
         view = self._view
         if self.on_ineligible == "error":
