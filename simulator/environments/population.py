@@ -19,6 +19,7 @@ from simulator.environments.seats import NANO, NOTIFY, SETTINGS, Seats, Stock, V
 from simulator.environments.vector import (
     MOST_SLOTS,
     Infos,
+    blank_seats,
     blank_stock,
     blank_view,
     check_choice,
@@ -29,7 +30,7 @@ from simulator.environments.vector import (
 )
 from simulator.fleet import SILENT, Fleet, settle_wishes
 from simulator.presets import scenario_of
-from simulator.records import N_CATEGORIES, Status
+from simulator.records import Status
 from simulator.settlement import NO_WISH, REFUSED_HOURS
 
 NO_BUDGET = int(Suppression.NO_BUDGET)
@@ -134,17 +135,7 @@ class PopulationVectorEnv(VectorEnv[Any, Any, Any]):
         if seed is None:
             seed = self.scenario.seed if self.fleet is None else (self.fleet.scenario.seed + 1) % 2**63
         self.fleet = Fleet(self.scenario.model_copy(update={"seed": seed}))
-        n = self.num_envs
-        self.seats = Seats(
-            users=self.fleet.users,
-            history=self.fleet.history,
-            tally=self.fleet.tally,
-            seeds=np.zeros(n, np.int64),
-            episodes=np.zeros(n, np.int64),
-            interest=np.zeros((n, N_CATEGORIES)),
-            interest_drifts=np.full(n, -1, np.int64),
-            last_sent=np.full((n, len(self.scenario.campaigns)), -1, np.int32),
-        )
+        self.seats = blank_seats(self.num_envs, len(self.scenario.campaigns), self.n_slots, self.fleet)
         self.stock = blank_stock(self.fleet.scenario, self.fleet.world, len(self.fleet.books.by_day), self.n_slots)
         self.fleet.wishes(SILENT)
         self._look()

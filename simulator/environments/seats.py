@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from policies.constraints import Suppression
+from policies.constraints import CANCEL, Suppression
 from policies.vocabulary import N_SLOT_FEATURES, N_USER_FEATURES
 from simulator import luck
 from simulator.behaviour.interest import relevance
@@ -78,6 +78,10 @@ SETTINGS = np.dtype(
 )
 
 
+# What a seat's candidates were found by, and until when they stand unless that changes.
+OFFERS = np.dtype([("n", "i4"), ("until_hour", "i4"), ("session_hour", "i4"), ("sent_hour", "i4"), ("n_drifts", "i4")])
+
+
 class Seats(NamedTuple):
     """The users and what the seat itself has to remember of them; leading axis: seat."""
 
@@ -88,7 +92,9 @@ class Seats(NamedTuple):
     episodes: Ints  # (U,) how many users have sat here before this one: the user's id
     interest: Floats  # (U, 8) estimated
     interest_drifts: Ints  # (U,) at how many drifts it was estimated
-    last_sent: Ints  # (U, campaigns) hour at which each campaign was last sent to the user here
+    last_sent: Ints  # (U, campaigns) hour at which each campaign was last sent to the user here; for a queue
+    offers: Records  # OFFERS (U,)
+    slots: Ints  # (U, C) the candidates, -1: none
 
 
 class View(NamedTuple):
@@ -169,6 +175,7 @@ def sit_down(i: int, seats: Seats, stock: Stock, world: World, books: Books, set
         seats.episodes[i] += 1
     wish_at(user, seats.history[i], seats.tally[i], world, silent, books, int(user.now_hours))
     seats.interest_drifts[i] = -1
+    seats.offers[i].until_hour = -1
     for c in range(seats.last_sent.shape[1]):
         seats.last_sent[i, c] = -1
 
@@ -263,6 +270,61 @@ def send_reason(
 
 
 @inlined
+def find_offers(
+    i: int,
+    hour: int,
+    user: Record,
+    history: Record,
+    world: World,
+    settings: Record,
+    seats: Seats,
+    stock: Stock,
+    scores: Floats,
+) -> None:
+    """Find a seat's candidates, and until when they stand if no session, send or drift intervenes.
+
+    What else may change them is known beforehand: windows, triggers and expiries, the nightly snapshot, the context.
+    Budgets, editions and cancelling quiet hours are looked at anew each time.
+    """
+    law = world.law[0]
+    slots = seats.slots[i]
+    offers = seats.offers[i]
+    interest = seats.interest[i]
+    until = (hour // 24 + 1) * 24
+    if settings.mode != NOTIFY or settings.shares or law.quiet_mode == CANCEL:
+        until = hour
+    n_hours = 24 if settings.mode == DAILY else 1
+    n = 0
+    for index in range(law.n_campaigns):
+        campaign = world.campaigns[index]
+        left = stock.budget_left[index]
+        last_sent = seats.last_sent[i, index] if settings.mode == QUEUE else -1
+        for k in range(n_hours):
+            when = world.moments[user.zone, min(hour + k, settings.end_hour)]
+            if offer_reason(user, history, law, campaign, when, settings, last_sent, left) == ELIGIBLE:
+                score = 10.0 * campaign.kind + campaign.urgency
+                if user.has_consent:
+                    score += interest[category_of(history, campaign)]
+                n = place_candidate(slots, scores, n, index, score)
+                break
+        if campaign.kind != SCHEDULED and campaign.trigger == LOCATION:
+            until = min(until, int(min(user.context_switch_hours, 1e9)))
+        else:
+            moment = world.moments[user.zone, hour]
+            opens = opened_hour(user, campaign, moment, False)
+            ends = expires_hour(user, campaign, moment)
+            if hour < opens:
+                until = min(until, opens)
+            elif hour < ends:
+                until = min(until, ends)
+    offers.n = n
+    offers.until_hour = until
+    offers.session_hour = history.session_hour
+    offers.sent_hour = history.sent_hour
+    offers.n_drifts = user.n_drifts
+
+
+@inlined
 def look(
     i: int,
     worker: int,
@@ -289,25 +351,23 @@ def look(
         estimate_interest(user, interest)
         seats.interest_drifts[i] = user.n_drifts
     out = view.observations[i]
-    slots = view.slots[i]
-    scores = stock.scores[worker]
     mask = view.masks[i]
     reasons = view.reasons[i]
-    n_hours = 24 if settings.mode == DAILY else 1
-    n = 0
     # A user who has not installed yet, or is known to have left, has nothing to be offered.
     is_there = user.status != KNOWN_LEFT and user.now_hours == hour
-    for index in range(law.n_campaigns if is_there else 0):
-        campaign = world.campaigns[index]
-        for k in range(n_hours):
-            when = world.moments[user.zone, min(hour + k, settings.end_hour)]
-            left = stock.budget_left[index]
-            if offer_reason(user, history, law, campaign, when, settings, seats.last_sent[i, index], left) == ELIGIBLE:
-                score = 10.0 * campaign.kind + campaign.urgency
-                if user.has_consent:
-                    score += interest[category_of(history, campaign)]
-                n = place_candidate(slots, scores, n, index, score)
-                break
+    offers = seats.offers[i]
+    if not is_there:
+        offers.n = 0
+        offers.until_hour = -1
+    elif (
+        hour >= offers.until_hour
+        or offers.session_hour != history.session_hour
+        or offers.sent_hour != history.sent_hour
+        or offers.n_drifts != user.n_drifts
+    ):
+        find_offers(i, hour, user, history, world, settings, seats, stock, stock.scores[worker])
+    n = offers.n
+    slots = seats.slots[i]
     tier_share = user.tier / float(settings.n_tiers - 1) if settings.n_tiers > 1 else 0.0
     write_user_features(out, law, history, user, moment, tier_share, budget_share, backlog_hours)
     mask[0] = 1
@@ -316,8 +376,8 @@ def look(
     bits = standing(law, history, moment)
     for slot in range(settings.n_slots):
         start = N_USER_FEATURES + N_SLOT_FEATURES * slot
+        view.slots[i, slot] = slots[slot] if slot < n else -1
         if slot >= n:
-            slots[slot] = -1
             for k in range(N_SLOT_FEATURES):
                 out[start + k] = 0.0
         else:
@@ -360,17 +420,15 @@ def look(
             reasons[1 + slot] = reason
             mask[1 + slot] = reason == ELIGIBLE
     if settings.mode == DAILY:
-        plan_day(i, user, history, world, settings, seats.last_sent[i], slots, n, mask, reasons)
+        plan_day(user, history, world, settings, slots, n, mask, reasons)
 
 
 @inlined
 def plan_day(
-    i: int,
     user: Record,
     history: Record,
     world: World,
     settings: Record,
-    last_sent: Ints,
     slots: Ints,
     n: int,
     mask: Ints,
@@ -394,7 +452,7 @@ def plan_day(
         first = 1 + when.local_minute // 60 * width
         for slot in range(n):
             campaign = world.campaigns[slots[slot]]
-            offer = offer_reason(user, history, law, campaign, when, settings, last_sent[slots[slot]], 0)
+            offer = offer_reason(user, history, law, campaign, when, settings, -1, 0)
             for channel in range(2):
                 reason = offer
                 if reason == ELIGIBLE:
@@ -486,7 +544,7 @@ def decide(
             campaign = -1
     for k in range(N_PARTS):
         outcome.parts[i, k] = -tally.money[k]
-    seen = seen_state(user, history)
+    seen = seen_state(user, history) if settings.by_event else (0, 0, 0, 0, 0)
     reward = 0.0
     weight = 1.0
     until = start
@@ -501,7 +559,7 @@ def decide(
                 wish_at(user, history, tally, world, silent, books, send_hour)
                 when = world.moments[user.zone, send_hour]
                 row = world.campaigns[campaign]
-                last = seats.last_sent[i, campaign]
+                last = -1
                 refusal = offer_reason(user, history, world.law[0], row, when, settings, last, 0)
                 if user.status != PRESENT:
                     refusal = LEFT
@@ -519,7 +577,10 @@ def decide(
         reward += weight * (earned / NANO)
         if user.status != PRESENT or until >= settings.end_hour:
             break
-        wish_at(user, history, tally, world, silent, books, until)
+        if until % 24 == 0:
+            wish_at(user, history, tally, world, silent, books, until)
+        else:
+            user.hour_begun = until  # in silence, nothing else is done at the start of an hour
         if not settings.by_event or until - start >= settings.most_wait_hours:
             break
         if has_news(seen, user, history) or is_opening(user, world, until):

@@ -19,6 +19,7 @@ from simulator.environments.seats import (
     DAILY,
     N_PARTS,
     NOTIFY,
+    OFFERS,
     QUEUE,
     SETTINGS,
     Outcome,
@@ -32,7 +33,7 @@ from simulator.environments.seats import (
 )
 from simulator.law import build_world
 from simulator.population import people_record, trait_tables
-from simulator.population_run import USERS_WORTH_A_THREAD, blank_books
+from simulator.population_run import USERS_WORTH_A_THREAD, PopulationRun, blank_books
 from simulator.presets import scenario_of
 from simulator.records import EMAIL, HISTORY, MONEY, N_CATEGORIES, PUSH, TALLY, USER, World
 from simulator.senders import Sender
@@ -142,7 +143,7 @@ class NotifyVectorEnv(VectorEnv[Any, Any, Any]):
         self.n_workers = threads() if num_envs >= USERS_WORTH_A_THREAD // 4 else 1
         self.bounds = np.linspace(0, num_envs, self.n_workers + 1).astype(np.int64)
         self.books = blank_books(chosen, self.n_workers)
-        self.seats = blank_seats(num_envs, len(chosen.campaigns))
+        self.seats = blank_seats(num_envs, len(chosen.campaigns), n_slots)
         self.stock = blank_stock(chosen, self.world, self.n_workers, n_slots)
         self.views = [blank_view(num_envs, n_slots, len(self.action_names)) for _ in range(2)]
         self.turn = 0
@@ -314,17 +315,19 @@ def names_of_actions(mode: str, n_slots: int) -> tuple[str, ...]:
     return action_names(n_slots)
 
 
-def blank_seats(n_seats: int, n_campaigns: int) -> Seats:
-    """Return seats that nobody has sat down at."""
+def blank_seats(n_seats: int, n_campaigns: int, n_slots: int, run: PopulationRun | None = None) -> Seats:
+    """Return seats at which nobody has sat down, or the users of a run."""
     return Seats(
-        users=np.zeros(n_seats, USER),
-        history=np.zeros(n_seats, HISTORY),
-        tally=np.zeros(n_seats, TALLY),
+        users=np.zeros(n_seats, USER) if run is None else run.users,
+        history=np.zeros(n_seats, HISTORY) if run is None else run.history,
+        tally=np.zeros(n_seats, TALLY) if run is None else run.tally,
         seeds=np.zeros(n_seats, np.int64),
         episodes=np.zeros(n_seats, np.int64),
         interest=np.zeros((n_seats, N_CATEGORIES)),
         interest_drifts=np.full(n_seats, -1, np.int64),
         last_sent=np.full((n_seats, n_campaigns), -1, np.int32),
+        offers=np.zeros(n_seats, OFFERS),
+        slots=np.full((n_seats, n_slots), -1, np.int16),
     )
 
 
