@@ -285,11 +285,11 @@ def test_a_decision_at_events_is_hours_of_silence():
         assert elapsed.max() <= 36
         expected = np.zeros(8)
         for hour in range(int(elapsed.max())):
-            state = [part.copy() for part in hourly.seats[:3]]
+            state = [part.copy() for part in hourly.seats]
             _, hour_rewards, *_ = hourly.step(actions if hour == 0 else np.zeros(8, np.int64))
             is_running = hour < elapsed
             expected += np.where(is_running, keep**hour * hour_rewards, 0.0)
-            for part, kept in zip(hourly.seats[:3], state, strict=True):  # who has decided again waits for the others
+            for part, kept in zip(hourly.seats, state, strict=True):  # who has decided again waits for the others
                 part[~is_running] = kept[~is_running]
         # What the hourly environment shows must be looked up again after the detour.
         hourly.reset(options={"reset_mask": np.zeros(8, np.bool_)})
