@@ -8,7 +8,7 @@ SHELL := bash
 
 VENV := .venv
 BIN := $(VENV)/bin
-EXTRAS := sim ledger dev
+EXTRAS := sim ledger train dev
 # The stamp carries the extras in its name, so asking for others installs them.
 STAMP := $(VENV)/.installed-$(subst $() ,-,$(strip $(EXTRAS)))
 
@@ -74,4 +74,6 @@ $(STAMP): pyproject.toml constraints.txt
 	  echo "set-up: installing Kairos with the libraries of its extra '$$extra'"; \
 	  $(PIP) --no-build-isolation -e ".[$$extra]"; \
 	done
+	@echo "set-up: installing the Open Bandit Pipeline, which tests of the ledger run with"
+	@$(PIP) --no-deps --ignore-requires-python obp==0.5.7
 	@touch $@
