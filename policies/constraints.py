@@ -190,7 +190,8 @@ def quiet_minute(rules: Struct, moment: Struct) -> int:
 def quiet_ends_hour(rules: Struct, moment: Struct) -> int:
     """Return the first whole hour from now at which quiet hours are over, for what is held until then.
 
-    If clocks are turned in between, it may still be quiet then: whoever holds a message asks again before it sends.
+    It may still be quiet then, if clocks are turned in between, or quiet again: whoever holds a message asks again
+    before it sends.
     """
     if not is_quiet(rules, moment):
         return int(moment.hour)
