@@ -145,7 +145,7 @@ def bucket_recency(history: Struct, bucket: int, hour: int) -> float:
 
     Source: the recency penalty of Yancey & Settles (KDD 2020).
     """
-    elapsed = float(hour - history.bucket_hour[bucket])
+    elapsed = max(float(hour - history.bucket_hour[bucket]), 0.0)
     return math.exp(-LN_2_PER_RECENCY_HOUR * elapsed) if elapsed < 20_000.0 else 0.0
 
 

@@ -158,7 +158,7 @@ def record_conversion(history: Struct, hour: int) -> None:
 
 def load_at(history: Struct, hour: int) -> float:
     """Return the number of sends so far, each decayed by exp(-hours / 96)."""
-    elapsed = float(hour - history.sent_hour)
+    elapsed = max(float(hour - history.sent_hour), 0.0)  # a clock that runs behind must not overflow
     return history.send_load * math.exp(-elapsed / LOAD_HOURS) if elapsed < 40.0 * LOAD_HOURS else 0.0
 
 
