@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 from enum import IntEnum
 
-from policies.history import N_COUNTERS, sends_since
+from policies.history import LONG_AGO, N_COUNTERS, has_sent_since, sends_since
 from policies.structs import Field, Struct
 
 N_CAPS = 8
@@ -24,6 +24,7 @@ ROLLING, DAY, WEEK, MONTH = 0, 1, 2, 3
 USER_ZONE, PROJECT_ZONE = 0, 1
 ANY_TIME, DROP, DEFER, CANCEL = 0, 1, 2, 3
 MINUTES_A_DAY = 1440
+ALL_CHANNELS = (1 << N_CHANNELS) - 1
 
 
 class Suppression(IntEnum):
@@ -142,10 +143,10 @@ def standing(rules: Struct, history: Struct, moment: Struct) -> int:
         if is_cap_reached(rules, history, moment, k):
             bits |= 1 << k
     if moment.hour - history.sent_hour < rules.gap_hours:
-        bits |= ((1 << N_CHANNELS) - 1) << FIRST_GAP
+        bits |= ALL_CHANNELS << FIRST_GAP
     for channel in range(N_CHANNELS):
         gap = int(rules.channel_gap_hours[channel])
-        if gap > 0 and sends_since(history, moment.hour - gap + 1, 1 << channel, 0) > 0:
+        if gap > 0 and has_sent_since(history, moment.hour - gap + 1, 1 << channel):
             bits |= 1 << (FIRST_GAP + channel)
     if is_quiet(rules, moment):
         bits |= rules.quiet_channels * (1 << FIRST_QUIET)
@@ -189,18 +190,30 @@ def quiet_minute(rules: Struct, moment: Struct) -> int:
 def quiet_ends_hour(rules: Struct, moment: Struct) -> int:
     """Return the first whole hour from now at which quiet hours are over, for what is held until then.
 
-    If clocks are turned in between, it may still be quiet then: whoever holds a message asks again before it sends.
+    It may still be quiet then, if clocks are turned in between, or quiet again: whoever holds a message asks again
+    before it sends.
     """
     if not is_quiet(rules, moment):
         return int(moment.hour)
     minutes = (rules.quiet_end - quiet_minute(rules, moment)) % MINUTES_A_DAY
-    return int(moment.hour + (minutes + 59) // 60)
+    return int(moment.hour + (moment.minute + minutes + 59) // 60)
 
 
 def last_quiet_hour(rules: Struct, moment: Struct) -> int:
-    """Return the last whole hour up to now in which it was quiet, at a moment when it is not."""
+    """Return the last hour up to now in which it was quiet for a minute or more, at a moment when it is not.
+
+    If clocks were turned in between, it is off by as much.
+    """
     minutes = (quiet_minute(rules, moment) - rules.quiet_end) % MINUTES_A_DAY
-    return int(moment.hour - minutes // 60 - 1)
+    return int(moment.hour + (moment.minute - minutes - 1) // 60)
+
+
+def ends_in_quiet(rules: Struct, campaign: Struct) -> bool:
+    """Return whether a campaign that is open in quiet hours is over by them: it can go by no channel meanwhile."""
+    if rules.quiet_mode != CANCEL or campaign.kind == SCHEDULED or rules.passes_quiet >> campaign.kind & 1:
+        return False
+    loud_channels = rules.open_channels & (ALL_CHANNELS ^ rules.quiet_channels)
+    return bool(campaign.channels & loud_channels == 0)
 
 
 def opened_hour(person: Struct, campaign: Struct, moment: Struct, is_in_context: bool) -> int:
@@ -212,7 +225,8 @@ def opened_hour(person: Struct, campaign: Struct, moment: Struct, is_in_context:
         return int(campaign.start_hour)
     if campaign.trigger == LOCATION:
         return int(moment.hour if is_in_context else moment.hour + 1)
-    return trigger_hour(person, campaign) + 1 + int(campaign.delay_hours)
+    event = trigger_hour(person, campaign)
+    return int(event + 1 + campaign.delay_hours if event > LONG_AGO else moment.hour + 1)
 
 
 def expires_hour(person: Struct, campaign: Struct, moment: Struct) -> int:
@@ -225,13 +239,15 @@ def expires_hour(person: Struct, campaign: Struct, moment: Struct) -> int:
 
 
 def trigger_hour(person: Struct, campaign: Struct) -> int:
-    """Return the hour of the user's own event that a triggered campaign waits for."""
+    """Return the hour of the user's own event that a triggered campaign waits for, LONG_AGO: there was none."""
     if campaign.trigger == BROWSE:
         return int(person.browse_hour)
     if campaign.trigger == CART:
         return int(person.cart_hour)
     if campaign.trigger == ORDER:
         return int(person.order_hour)
+    if person.last_session_hours <= LONG_AGO:
+        return LONG_AGO
     return int(math.floor(person.last_session_hours + campaign.dormancy_hours))
 
 
@@ -255,7 +271,7 @@ def campaign_suppression(
         return MUTED_CATEGORY
     if campaign.counter < N_COUNTERS and history.campaign_sent[campaign.counter] >= campaign.per_user_cap:
         return PER_USER_CAP
-    if rules.quiet_mode == CANCEL and campaign.kind != SCHEDULED and not rules.passes_quiet >> campaign.kind & 1:
+    if ends_in_quiet(rules, campaign):
         if not is_quiet(rules, moment) and opened <= last_quiet_hour(rules, moment):
             return CANCELLED
     return ELIGIBLE
@@ -276,7 +292,7 @@ def channel_suppression(rules: Struct, standing_bits: int, person: Struct, campa
     if standing_bits >> (FIRST_QUIET + channel) & 1 and not rules.passes_quiet >> campaign.kind & 1:
         if rules.quiet_mode == DEFER:
             return DEFERRED
-        return CANCELLED if rules.quiet_mode == CANCEL and campaign.kind != SCHEDULED else QUIET_HOURS
+        return CANCELLED if ends_in_quiet(rules, campaign) else QUIET_HOURS
     if not rules.passes_caps >> campaign.kind & 1:
         k = reached_cap(rules, standing_bits, campaign, channel)
         if k < N_CAPS:

@@ -24,6 +24,7 @@ from policies.constraints import (
 from policies.history import (
     CONVERSION_HOURS,
     EMAIL,
+    NO_CATEGORY,
     PUSH,
     RECENCY_DAYS,
     active_hours,
@@ -33,6 +34,7 @@ from policies.history import (
     own_hour_share,
     remembered_sends,
     sends_since,
+    unopened_since,
 )
 from policies.structs import Struct
 
@@ -122,7 +124,7 @@ def write_slot_features(
         click_rate: clicks over sends of the campaign, shrunk, in (0, 1).
         expires_hour: from which the candidate can no longer be sent.
     """
-    is_browsed = person.has_consent and history.browse_category == category
+    is_browsed = person.has_consent and history.browse_category == category and category != NO_CATEGORY
     out[start] = 1.0 if is_browsed else 0.0
     out[start + 1] = clipped(relevance, -3.0, 3.0) if person.has_consent else 0.0
     out[start + 2] = bucket_recency(history, int(campaign.bucket), int(moment.hour))
@@ -143,7 +145,7 @@ def bucket_recency(history: Struct, bucket: int, hour: int) -> float:
 
     Source: the recency penalty of Yancey & Settles (KDD 2020).
     """
-    elapsed = float(hour - history.bucket_hour[bucket])
+    elapsed = max(float(hour - history.bucket_hour[bucket]), 0.0)
     return math.exp(-LN_2_PER_RECENCY_HOUR * elapsed) if elapsed < 20_000.0 else 0.0
 
 
@@ -155,8 +157,7 @@ def logit_of_rate(rate: float) -> float:
 
 def unread(history: Struct, hour: int) -> int:
     """Return how many pushes of the last 24 hours neither a session nor an open has followed."""
-    since = max(hour - 23, history.session_hour + 1)
-    return min(remembered_sends(history, since, 1 << PUSH, 0)[0], int(history.unopened))
+    return unopened_since(history, max(hour - 23, int(history.session_hour) + 1), PUSH)
 
 
 def days_to_quiet(rules: Struct, moment: Struct) -> float:
@@ -174,7 +175,8 @@ def daily_cap_left(rules: Struct, history: Struct, moment: Struct) -> float:
     left = 1.0
     for k in range(rules.n_caps):
         is_daily = rules.cap_calendar[k] == DAY or (rules.cap_calendar[k] == ROLLING and rules.cap_hours[k] == 24)
-        if is_daily and rules.cap_tags[k] == 0 and rules.cap_limit[k] > 0:
+        if is_daily and rules.cap_tags[k] == 0:
+            limit = int(rules.cap_limit[k])
             sent = sends_since(history, cap_since(rules, moment, k), int(rules.cap_channels[k]), 0)
-            left = min(left, 1.0 - min(sent, rules.cap_limit[k]) / float(rules.cap_limit[k]))
+            left = min(left, 1.0 - sent / float(limit) if sent < limit else 0.0)
     return left

@@ -3,6 +3,8 @@
 Times are whole hours since a fixed hour 0 (the start of a simulation, or 1970 in production). An hour's sessions are
 one: what is counted is hours with a session. Everything here is plain scalar code on float64 and integers, which the
 simulator compiles and production runs as it stands, with equal results.
+
+Events of one kind are written in the order of their hours, and nothing is asked about an hour before the last.
 """
 
 from __future__ import annotations
@@ -156,7 +158,7 @@ def record_conversion(history: Struct, hour: int) -> None:
 
 def load_at(history: Struct, hour: int) -> float:
     """Return the number of sends so far, each decayed by exp(-hours / 96)."""
-    elapsed = float(hour - history.sent_hour)
+    elapsed = max(float(hour - history.sent_hour), 0.0)  # a clock that runs behind must not overflow
     return history.send_load * math.exp(-elapsed / LOAD_HOURS) if elapsed < 40.0 * LOAD_HOURS else 0.0
 
 
@@ -189,6 +191,40 @@ def remembered_sends(history: Struct, since: int, channels: int, tags: int) -> t
             if tags == 0 or tags & (entry >> 3) & 31:
                 n += 1
     return n, False
+
+
+def has_sent_since(history: Struct, since: int, channels: int) -> bool:
+    """Return whether anything went out on some channels at or after an hour, whether it counts against caps or not.
+
+    Args:
+        channels: bits of the channels.
+
+    Returns:
+        True also when all that the record remembers lies within the window: then something may have gone out before.
+    """
+    place = int(history.next_send)
+    for _ in range(N_SENDS):
+        place = place - 1 if place > 0 else N_SENDS - 1
+        entry = int(history.sends[place])
+        if entry >> 8 < since:
+            return False
+        if channels >> (entry & CHANNEL_BITS) & 1:
+            return True
+    return True
+
+
+def unopened_since(history: Struct, since: int, channel: int) -> int:
+    """Return how many of the last 32 sends went out on a channel, at or after an hour and after the last open."""
+    n = 0
+    place = int(history.next_send)
+    for _ in range(min(N_SENDS, int(history.unopened))):
+        place = place - 1 if place > 0 else N_SENDS - 1
+        entry = int(history.sends[place])
+        if entry >> 8 < since:
+            return n
+        if entry & CHANNEL_BITS == channel:
+            n += 1
+    return n
 
 
 def active_hours(history: Struct, hour: int, n_days: int) -> int:

@@ -30,8 +30,10 @@ QUIET_MODES = ("any_time", "drop", "defer", "cancel")
 MOST_HOURS = 31 * 24
 
 
-def _among(place: str, given: Iterable[str], known: Iterable[str]) -> list[tuple[str, str]]:
-    known = tuple(known)
+Faults = list[tuple[str, str]]  # (place, what is wrong there)
+
+
+def _among(place: str, given: Iterable[str], known: tuple[str, ...]) -> Faults:
     return [
         (place, f"no {name!r}; expected {', '.join(known)}.{_nearest(name, known)}")
         for name in given
@@ -39,8 +41,21 @@ def _among(place: str, given: Iterable[str], known: Iterable[str]) -> list[tuple
     ]
 
 
-def _nearest(name: str, known: Iterable[str]) -> str:
-    near = difflib.get_close_matches(name, list(known), n=1)
+def _chosen(place: str, given: object) -> Faults:
+    """Return what is wrong with a list of names, or with None for all of them."""
+    if isinstance(given, str):
+        return [(place, f"expected a list of names, got {given!r} alone")]
+    return [(place, "the list is empty; leave it out for all")] if given is not None and not given else []
+
+
+def _whole(place: str, given: object, low: int, high: int, unit: str) -> Faults:
+    if isinstance(given, int) and not isinstance(given, bool) and low <= given <= high:
+        return []
+    return [(place, f"expected whole {unit}, {low} to {high}, got {given!r}")]
+
+
+def _nearest(name: object, known: Iterable[str]) -> str:
+    near = difflib.get_close_matches(str(name), list(known), n=1)
     return f" Did you mean {near[0]!r}?" if near else ""
 
 
@@ -71,16 +86,15 @@ class Cap:
     tags: tuple[str, ...] | None = None
     overrides_channels: bool = False
 
-    def faults(self) -> list[tuple[str, str]]:
+    def faults(self) -> Faults:
         """Return (field, what is wrong with it) for everything that does not fit."""
-        found = []
-        if not 0 <= self.limit < N_SENDS:
-            found.append(("limit", f"expected 0 to {N_SENDS - 1} sends, got {self.limit}"))
+        found = _whole("limit", self.limit, 0, N_SENDS - 1, "sends")
         found += _among("window", (self.window,), WINDOWS)
         found += _among("zone", (self.zone,), ZONES)
-        found += _among("channels", self.channels or (), CHANNELS)
-        if self.window == "rolling" and not (self.hours is not None and 1 <= self.hours <= MOST_HOURS):
-            found.append(("hours", f"expected 1 to {MOST_HOURS} hours for a rolling window, got {self.hours}"))
+        found += _chosen("channels", self.channels) or _among("channels", self.channels or (), CHANNELS)
+        found += _chosen("tags", self.tags)
+        if self.window == "rolling":
+            found += _whole("hours", self.hours, 1, MOST_HOURS, "hours of a rolling window")
         if self.window != "rolling" and self.hours is not None:
             found.append(("hours", f"a window of one {self.window} has no hours; got {self.hours}"))
         if self.overrides_channels and not self.tags:
@@ -95,7 +109,7 @@ class QuietHours:
     Attributes:
         start, end: minutes of the day by the clock of `zone`; an end before the start lies past midnight.
         mode: `drop` (not now, and what was asked for is dropped), `defer` (held until the end), `cancel` (a triggered
-            message that meets quiet hours is over).
+            message that is open in quiet hours, and has no other channel meanwhile, is over).
         channels: on which it is quiet; None: all.
     """
 
@@ -105,17 +119,15 @@ class QuietHours:
     zone: str = "user"
     channels: tuple[str, ...] | None = None
 
-    def faults(self) -> list[tuple[str, str]]:
+    def faults(self) -> Faults:
         """Return (field, what is wrong with it) for everything that does not fit."""
-        found = []
-        for name, minute in (("start", self.start), ("end", self.end)):
-            if not 0 <= minute <= MINUTES_A_DAY:
-                found.append((name, f"expected minutes of the day, 0 to {MINUTES_A_DAY}, got {minute}"))
-        if self.start == self.end:
-            found.append(("end", "quiet hours that end when they begin are none; leave them out"))
+        found = _whole("start", self.start, 0, MINUTES_A_DAY, "minutes of the day")
+        found += _whole("end", self.end, 0, MINUTES_A_DAY, "minutes of the day")
+        if not found and self.start % MINUTES_A_DAY == self.end % MINUTES_A_DAY:
+            found.append(("end", "quiet hours that end when they begin are none, or the whole day; leave them out"))
         found += _among("mode", (self.mode,), QUIET_MODES[1:])
         found += _among("zone", (self.zone,), ZONES)
-        found += _among("channels", self.channels or (), CHANNELS)
+        found += _chosen("channels", self.channels) or _among("channels", self.channels or (), CHANNELS)
         return found
 
 
@@ -125,7 +137,7 @@ class Constraints:
 
     Attributes:
         caps: at most 8.
-        gap_hours: at least so many hours between two sends on any channel.
+        gap_hours: at least so many hours after a send on any channel, of any kind.
         channel_gap_hours: the same for one channel, by its name.
         quiet: None: there are no quiet hours.
         passes_caps: kinds of campaigns that caps neither hold back nor count.
@@ -150,9 +162,9 @@ class Constraints:
         if faults:
             raise ValueError("; ".join(f"{place}: {what}" for place, what in faults))
 
-    def faults(self) -> list[tuple[str, str]]:
+    def faults(self) -> Faults:
         """Return (place, what is wrong there) for everything that does not fit."""
-        found = []
+        found: Faults = []
         if len(self.caps) > N_CAPS:
             found.append(("caps", f"expected at most {N_CAPS}, got {len(self.caps)}"))
         for k, cap in enumerate(self.caps):
@@ -161,16 +173,15 @@ class Constraints:
                 found.append((f"caps.{k}.name", f"the name {cap.name!r} is used twice; names must differ"))
         if len(self.tags) > N_TAGS:
             found.append(("caps", f"expected at most {N_TAGS} different tags, got {', '.join(self.tags)}"))
-        if not 0 <= self.gap_hours <= MOST_HOURS:
-            found.append(("gap_hours", f"expected 0 to {MOST_HOURS} hours, got {self.gap_hours}"))
+        found += _whole("gap_hours", self.gap_hours, 0, MOST_HOURS, "hours")
         found += _among("channel_gap_hours", self.channel_gap_hours, CHANNELS)
         for channel, hours in self.channel_gap_hours.items():
-            if not 0 <= hours <= MOST_HOURS:
-                found.append((f"channel_gap_hours.{channel}", f"expected 0 to {MOST_HOURS} hours, got {hours}"))
+            found += _whole(f"channel_gap_hours.{channel}", hours, 0, MOST_HOURS, "hours")
         if self.quiet is not None:
             found += [(f"quiet.{place}", what) for place, what in self.quiet.faults()]
         for name in ("passes_caps", "passes_gap", "passes_quiet"):
-            found += _among(name, getattr(self, name), KINDS)
+            kinds = getattr(self, name)
+            found += (_chosen(name, kinds) if kinds else []) or _among(name, kinds, KINDS)
         return found
 
     @property

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 MOMENT_FIELDS: tuple[Field, ...] = (
     ("hour", "i4", 0),  # whole hours since hour 0, UTC
+    ("minute", "i4", 0),  # of that hour
     ("local_minute", "i4", 0),  # of the day, in the user's time zone
     ("weekday", "i4", 0),  # 0 is Monday
     ("day_start", "i4", 0),  # hour at which the user's day, week (Monday) and month began
@@ -77,6 +78,7 @@ def moment_at(
         raise ValueError(f"when: expected a time with a time zone, such as 2026-03-01T09:00+01:00, got {when}")
     moment = blank(MOMENT_FIELDS)
     moment.hour = hour_of(when, hour_zero)
+    moment.minute = when.astimezone(dt.UTC).minute
     moment.season = season
     local = when.astimezone(zone)
     moment.local_minute = local.hour * 60 + local.minute
