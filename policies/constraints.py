@@ -13,7 +13,8 @@ from __future__ import annotations
 import math
 from enum import IntEnum
 
-from policies.history import LONG_AGO, N_COUNTERS, has_sent_since, sends_since
+from policies.history import LONG_AGO, N_COUNTERS, has_sent_since, is_sent_back, sends_since
+from policies.moments import MINUTES_A_DAY
 from policies.structs import Field, Struct
 
 N_CAPS = 8
@@ -23,7 +24,6 @@ BROWSE, CART, DORMANCY, ORDER, LOCATION = 0, 1, 2, 3, 4
 ROLLING, DAY, WEEK, MONTH = 0, 1, 2, 3
 USER_ZONE, PROJECT_ZONE = 0, 1
 ANY_TIME, DROP, DEFER, CANCEL = 0, 1, 2, 3
-MINUTES_A_DAY = 1440
 ALL_CHANNELS = (1 << N_CHANNELS) - 1
 
 
@@ -156,6 +156,8 @@ def standing(rules: Struct, history: Struct, moment: Struct) -> int:
 def is_cap_reached(rules: Struct, history: Struct, moment: Struct, k: int) -> bool:
     """Return whether cap k allows no further send now."""
     since = cap_since(rules, moment, k)
+    if not is_sent_back(history, since, rules.cap_limit[k]):
+        return False
     return bool(sends_since(history, since, rules.cap_channels[k], rules.cap_tags[k]) >= rules.cap_limit[k])
 
 

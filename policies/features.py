@@ -38,7 +38,6 @@ from policies.history import (
 )
 from policies.structs import Struct
 
-TURN = 2.0 * math.pi / MINUTES_A_DAY
 LN_2_PER_RECENCY_HOUR = math.log(2.0) / (RECENCY_DAYS * 24.0)
 
 
@@ -70,17 +69,17 @@ def write_user_features(
         backlog_hours: that a message would wait in the gateway.
     """
     hour = int(moment.hour)
-    angle = moment.local_minute * TURN
-    out[0] = math.sin(angle)
-    out[1] = math.cos(angle)
+    out[0] = moment.clock_sin
+    out[1] = moment.clock_cos
     out[2] = 1.0 if moment.weekday >= 5 else 0.0
     out[3] = clipped(moment.season, 0.5, 3.0)
     out[4] = days_to_quiet(rules, moment)
     out[5] = log_hours(float(hour - history.session_hour))
+    active_30d = active_hours(history, hour, 30)
     out[6] = clipped(math.log(1.0 + active_hours(history, hour, 1)), 0.0, 7.0)
     out[7] = clipped(math.log(1.0 + active_hours(history, hour, 7)), 0.0, 7.0)
-    out[8] = clipped(math.log(1.0 + active_hours(history, hour, 30)), 0.0, 7.0)
-    out[9] = clipped(own_hour_share(history, hour), 0.0, 0.5)
+    out[8] = clipped(math.log(1.0 + active_30d), 0.0, 7.0)
+    out[9] = clipped(own_hour_share(history, hour, active_30d), 0.0, 0.5)
     out[10] = clipped(math.log(1.0 + max(hour - person.installed_hours, 0.0) / 24.0), 0.0, 8.0)
     out[11] = clipped(float(remembered_sends(history, hour - 23, 1 << PUSH, 0)[0]), 0.0, 10.0)
     out[12] = float(remembered_sends(history, hour - 167, 1 << PUSH, 0)[0])

@@ -193,6 +193,13 @@ def remembered_sends(history: Struct, since: int, channels: int, tags: int) -> t
     return n, False
 
 
+def is_sent_back(history: Struct, since: int, n: int) -> bool:
+    """Return whether n sends, of any kind, may have gone out at or after an hour: a quick look before counting."""
+    if n <= 0 or n > N_SENDS:
+        return True
+    return bool(history.sends[(history.next_send - n) % N_SENDS] >> 8 >= since)
+
+
 def has_sent_since(history: Struct, since: int, channels: int) -> bool:
     """Return whether anything went out on some channels at or after an hour, whether it counts against caps or not.
 
@@ -245,12 +252,15 @@ def active_hours(history: Struct, hour: int, n_days: int) -> int:
     return n
 
 
-def own_hour_share(history: Struct, hour: int) -> float:
-    """Return the share of the last 30 days' active hours that fell on this hour of the day, shrunk to 1/24."""
+def own_hour_share(history: Struct, hour: int, total: int) -> float:
+    """Return the share of the last 30 days' active hours that fell on this hour of the day, shrunk to 1/24.
+
+    Args:
+        total: the active hours of the last 30 days.
+    """
     today = hour // 24
     mask = days_mask(today - DAYS_OF_USE, min(today - 1, history.session_hour // 24))
     here = bit_count(history.session_days[hour % 24] & mask)
-    total = active_hours(history, hour, DAYS_OF_USE)
     return (here + PRIOR_SHARE_HOURS / 24.0) / (total + PRIOR_SHARE_HOURS)
 
 

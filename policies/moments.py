@@ -7,6 +7,7 @@ day's already: a cap then counts a send too many, never one too few.
 from __future__ import annotations
 
 import datetime as dt
+import math
 from typing import TYPE_CHECKING
 
 from policies.structs import Field, Struct, blank
@@ -26,9 +27,12 @@ MOMENT_FIELDS: tuple[Field, ...] = (
     ("project_day_start", "i4", 0),
     ("project_week_start", "i4", 0),
     ("project_month_start", "i4", 0),
+    ("clock_sin", "f8", 0),  # of the user's local time of day
+    ("clock_cos", "f8", 0),
     ("season", "f8", 0),  # demand of the local day beside an average one
 )
 
+MINUTES_A_DAY = 1440
 EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)  # hour 0 in production
 
 
@@ -82,6 +86,7 @@ def moment_at(
     moment.season = season
     local = when.astimezone(zone)
     moment.local_minute = local.hour * 60 + local.minute
+    moment.clock_sin, moment.clock_cos = clock_face(moment.local_minute)
     moment.weekday = local.weekday()
     moment.day_start, moment.week_start, moment.month_start = _starts(local.date(), zone, hour_zero)
     local = when.astimezone(project_zone)
@@ -89,6 +94,12 @@ def moment_at(
     starts = _starts(local.date(), project_zone, hour_zero)
     moment.project_day_start, moment.project_week_start, moment.project_month_start = starts
     return moment
+
+
+def clock_face(minute: int) -> tuple[float, float]:
+    """Return sine and cosine of a minute of the day, as an angle on a clock of 24 hours."""
+    angle = minute * (2.0 * math.pi / MINUTES_A_DAY)
+    return math.sin(angle), math.cos(angle)
 
 
 def _starts(day: dt.date, zone: ZoneInfo, hour_zero: dt.datetime) -> tuple[int, int, int]:

@@ -7,6 +7,7 @@ import datetime as dt
 import numpy as np
 import numpy.typing as npt
 
+from policies.moments import clock_face
 from simulator.config import Calendar, Population, Scenario, Segment, TimeZone
 from simulator.records import HOURS_A_WEEK, MOMENT, N_BINS, Floats, Ints, Records
 
@@ -114,8 +115,10 @@ def moment_table(calendar: Calendar, population: Population, project_zone: str |
     seasons = day_table(calendar)[:, 0]
     table = np.zeros(local.shape, MOMENT)
     table["hour"] = np.arange(local.shape[1])
+    faces = np.asarray([clock_face(60 * hour) for hour in range(24)])
     for rows, clock in zip(table, local, strict=True):
         rows["local_minute"] = clock % 24 * 60
+        rows["clock_sin"], rows["clock_cos"] = faces[clock % 24].T
         rows["weekday"] = clock // 24 % 7
         rows["season"] = seasons[clock // 24]
         rows["day_start"], rows["week_start"], rows["month_start"] = _starts(clock, calendar)

@@ -23,6 +23,7 @@ is_quiet = COMPILED.is_quiet
 standing = COMPILED.standing
 opened_hour = COMPILED.opened_hour
 expires_hour = COMPILED.expires_hour
+trigger_hour = COMPILED.trigger_hour
 campaign_suppression = COMPILED.campaign_suppression
 channel_suppression = COMPILED.channel_suppression
 

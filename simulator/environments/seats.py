@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from policies.constraints import CANCEL, Suppression
+from policies.history import LONG_AGO
 from policies.vocabulary import N_SLOT_FEATURES, N_USER_FEATURES
 from simulator import luck
 from simulator.behaviour.interest import relevance
@@ -43,6 +44,7 @@ from simulator.visible import (
     is_quiet,
     opened_hour,
     standing,
+    trigger_hour,
     write_slot_features,
     write_user_features,
 )
@@ -309,7 +311,7 @@ def find_offers(
                 break
         if campaign.kind != SCHEDULED and campaign.trigger == LOCATION:
             until = min(until, int(min(user.context_switch_hours, 1e9)))
-        else:
+        elif campaign.kind == SCHEDULED or trigger_hour(user, campaign) > LONG_AGO:
             moment = world.moments[user.zone, hour]
             opens = opened_hour(user, campaign, moment, False)
             ends = expires_hour(user, campaign, moment)

@@ -21,7 +21,7 @@ from policies.history import (
     N_SENDS,
     NO_CATEGORY,
 )
-from policies.moments import MOMENT_FIELDS
+from policies.moments import MOMENT_FIELDS, clock_face
 from policies.structs import Field, Struct
 from simulator.records import as_dtype
 
@@ -57,6 +57,8 @@ BOUNDS: dict[str, tuple[float, float]] = {
     "tier": (0, 32),
     "stage": (0, 8),
     "os": (0, 8),
+    "clock_sin": (-1.0, 1.0),
+    "clock_cos": (-1.0, 1.0),
     "season": (-5.0, 5.0),
     "send_load": (0.0, 1e4),
     "last_session_hours": (-1e9, 1e9),
@@ -108,6 +110,8 @@ def _fill_moment(draw: np.random.Generator, moment: Rows, hour: npt.NDArray[np.i
         moment[f"{prefix}day_start"] = day
         moment[f"{prefix}week_start"] = day - 24 * draw.integers(0, 7, n)
         moment[f"{prefix}month_start"] = day - 24 * draw.integers(0, 31, n)
+    faces = np.asarray([clock_face(minute) for minute in range(1440)])
+    moment["clock_sin"], moment["clock_cos"] = faces[moment["local_minute"]].T
 
 
 def _fill_history(draw: np.random.Generator, history: Rows, hour: npt.NDArray[np.int64]) -> None:

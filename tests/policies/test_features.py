@@ -24,7 +24,7 @@ from policies.history import (
     record_session,
 )
 from policies.limits import Cap, Constraints, QuietHours
-from policies.moments import MOMENT_FIELDS
+from policies.moments import MOMENT_FIELDS, clock_face
 from policies.structs import Struct, blank
 from policies.vocabulary import (
     N_SLOT_FEATURES,
@@ -51,6 +51,7 @@ def moment(**changes: Any) -> Struct:
     at.hour, at.season = NOW, 1.0
     at.day_start = at.week_start = at.month_start = NOW - 5
     vars(at).update(changes)
+    at.clock_sin, at.clock_cos = clock_face(at.local_minute)
     return at
 
 

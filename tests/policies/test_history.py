@@ -67,7 +67,9 @@ class Diary:
             assert record.active_hours(self.history, hour, n_days) == expected, (hour, n_days)
         month = [at for at in self.sessions if hour - 720 <= at < hour]
         here = sum(at % 24 == hour % 24 for at in month)
-        assert record.own_hour_share(self.history, hour) == pytest.approx((here + 0.5) / (len(month) + 12), rel=1e-12)
+        assert record.own_hour_share(self.history, hour, len(month)) == pytest.approx(
+            (here + 0.5) / (len(month) + 12), rel=1e-12
+        )
         for since in (hour - 2160, hour - draw.randint(0, 2160), hour):
             assert record.conversions_since(self.history, since) == sum(at >= since for at in self.conversions[-8:])
 
@@ -181,7 +183,7 @@ def test_a_blank_record_knows_of_nothing():
         assert record.sends_since(history, hour - 743, 15, 0) == 0
         assert not record.has_sent_since(history, hour - 743, 15)
         assert record.active_hours(history, hour, 30) == 0
-        assert record.own_hour_share(history, hour) == 1 / 24
+        assert record.own_hour_share(history, hour, 0) == 1 / 24
         assert record.conversions_since(history, hour - 2160) == 0
         assert record.load_at(history, hour) == 0.0
     assert (record.open_rate(history, PUSH), record.open_rate(history, EMAIL)) == (0.05, 0.2)
