@@ -13,7 +13,6 @@ from policies.constraints import (
     BROWSE,
     CART,
     DAY,
-    MINUTES_A_DAY,
     ORDER,
     ROLLING,
     TRIGGERED,
@@ -36,6 +35,7 @@ from policies.history import (
     sends_since,
     unopened_since,
 )
+from policies.moments import MINUTES_A_DAY
 from policies.structs import Struct
 
 LN_2_PER_RECENCY_HOUR = math.log(2.0) / (RECENCY_DAYS * 24.0)

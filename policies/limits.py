@@ -11,7 +11,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from policies.constraints import (
-    MINUTES_A_DAY,
     N_CAPS,
     N_CHANNELS,
     PROJECT_ZONE,
@@ -20,6 +19,7 @@ from policies.constraints import (
     USER_ZONE,
 )
 from policies.history import N_SENDS, N_TAGS
+from policies.moments import MINUTES_A_DAY
 from policies.structs import Struct, blank
 
 CHANNELS = ("push", "email", "in_app", "sms")
