@@ -38,6 +38,7 @@ from policies.history import (
 from policies.moments import MINUTES_A_DAY
 from policies.structs import Struct
 
+MOST_HOURS = 8103.0  # ln(1 + hours) is above 9 from here on
 LN_2_PER_RECENCY_HOUR = math.log(2.0) / (RECENCY_DAYS * 24.0)
 
 
@@ -48,6 +49,8 @@ def clipped(value: float, low: float, high: float) -> float:
 
 def log_hours(hours: float) -> float:
     """Return ln(1 + hours) within [0, 9]."""
+    if hours >= MOST_HOURS:  # most often: never
+        return 9.0
     return clipped(math.log(1.0 + max(hours, 0.0)), 0.0, 9.0)
 
 
@@ -110,7 +113,7 @@ def write_slot_features(
     moment: Struct,
     category: int,
     relevance: float,
-    margin_eur: float,
+    margin: float,
     click_rate: float,
     expires_hour: int,
 ) -> None:
@@ -119,8 +122,8 @@ def write_slot_features(
     Args:
         category: what the candidate is about; browse, cart and order messages: what was browsed or bought.
         relevance: estimated interest of the user in it, standard deviations.
-        margin_eur: of an order that follows, less the discount.
-        click_rate: clicks over sends of the campaign, shrunk, in (0, 1).
+        margin: `encoded_margin` of the campaign.
+        click_rate: `encoded_click_rate` of the campaign.
         expires_hour: from which the candidate can no longer be sent.
     """
     is_browsed = person.has_consent and history.browse_category == category and category != NO_CATEGORY
@@ -128,8 +131,8 @@ def write_slot_features(
     out[start + 1] = clipped(relevance, -3.0, 3.0) if person.has_consent else 0.0
     out[start + 2] = bucket_recency(history, int(campaign.bucket), int(moment.hour))
     out[start + 3] = clipped(math.log(1.0 + max(float(expires_hour - moment.hour), 0.0)), 0.0, 7.0)
-    out[start + 4] = clipped(math.log(1.0 + max(margin_eur, 0.0)), 0.0, 6.0)
-    out[start + 5] = logit_of_rate(click_rate)
+    out[start + 4] = clipped(margin, 0.0, 6.0)
+    out[start + 5] = clipped(click_rate, -6.0, 0.0)
     out[start + 6] = 0.5 * campaign.kind
 
 
@@ -148,8 +151,13 @@ def bucket_recency(history: Struct, bucket: int, hour: int) -> float:
     return math.exp(-LN_2_PER_RECENCY_HOUR * elapsed) if elapsed < 20_000.0 else 0.0
 
 
-def logit_of_rate(rate: float) -> float:
-    """Return ln(p / (1 - p)) within [-6, 0]."""
+def encoded_margin(margin_eur: float) -> float:
+    """Return ln(1 + EUR) within [0, 6] of an order's margin less its discount: a campaign's, the same at any time."""
+    return clipped(math.log(1.0 + max(margin_eur, 0.0)), 0.0, 6.0)
+
+
+def encoded_click_rate(rate: float) -> float:
+    """Return ln(p / (1 - p)) within [-6, 0] of a campaign's clicks over sends, shrunk, in (0, 1)."""
     p = clipped(rate, 0.002, 0.5)
     return clipped(math.log(p / (1.0 - p)), -6.0, 0.0)
 

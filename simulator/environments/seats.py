@@ -68,6 +68,7 @@ SETTINGS = np.dtype(
         ("mode", "u1"),
         ("n_slots", "i4"),
         ("n_tiers", "i4"),
+        ("n_capped", "i4"),  # campaigns with a cap for each user
         ("epoch_hours", "i4"),
         ("end_hour", "i4"),
         ("spread_hours", "i4"),
@@ -81,7 +82,7 @@ SETTINGS = np.dtype(
 
 
 # What a seat's candidates were found by, and until when they stand unless that changes.
-OFFERS = np.dtype([("n", "i4"), ("until_hour", "i4"), ("session_hour", "i4"), ("sent_hour", "i4"), ("n_drifts", "i4")])
+OFFERS = np.dtype([("n", "i4"), ("until_hour", "i4"), ("session_hour", "i4"), ("n_capped", "i4"), ("n_drifts", "i4")])
 
 
 class Seats(NamedTuple):
@@ -128,7 +129,7 @@ class Stock(NamedTuple):
     tables: Floats
     blank_user: Records  # USER[1]
     blank_tally: Records  # TALLY[1]
-    click_rates: Floats  # (campaigns, 2)
+    encoded: Floats  # (campaigns, 2) margin and click rate as features
     budget_left: Ints  # (campaigns,) nano-euro that a send may cost at most
     scores: Floats  # (workers, C) room to sort candidates in
     silent: Records  # SENDER[1] that never sends
@@ -271,6 +272,15 @@ def send_reason(
     return reason
 
 
+@compiled
+def capped_sends(history: Record, settings: Record) -> int:
+    """Return how many sends of campaigns with a cap for each user there have been: one may have reached its cap."""
+    n = 0
+    for k in range(settings.n_capped):
+        n += history.campaign_sent[k]
+    return n
+
+
 @inlined
 def find_offers(
     i: int,
@@ -283,7 +293,7 @@ def find_offers(
     stock: Stock,
     scores: Floats,
 ) -> None:
-    """Find a seat's candidates, and until when they stand if no session, send or drift intervenes.
+    """Find a seat's candidates, and until when they stand if no session, drift or send of a capped campaign intervenes.
 
     What else may change them is known beforehand: windows, triggers and expiries, the nightly snapshot, the context.
     Budgets, editions and cancelling quiet hours are looked at anew each time.
@@ -322,7 +332,7 @@ def find_offers(
     offers.n = n
     offers.until_hour = until
     offers.session_hour = history.session_hour
-    offers.sent_hour = history.sent_hour
+    offers.n_capped = capped_sends(history, settings)
     offers.n_drifts = user.n_drifts
 
 
@@ -364,7 +374,7 @@ def look(
     elif (
         hour >= offers.until_hour
         or offers.session_hour != history.session_hour
-        or offers.sent_hour != history.sent_hour
+        or offers.n_capped != capped_sends(history, settings)
         or offers.n_drifts != user.n_drifts
     ):
         find_offers(i, hour, user, history, world, settings, seats, stock, stock.scores[worker])
@@ -397,8 +407,8 @@ def look(
                 moment,
                 category,
                 interest[category],
-                campaign.margin_eur - campaign.discount_eur,
-                stock.click_rates[slots[slot], 0],
+                stock.encoded[slots[slot], 0],
+                stock.encoded[slots[slot], 1],
                 ends,
             )
         if settings.mode == NOTIFY:

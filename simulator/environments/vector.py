@@ -12,7 +12,10 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
 from policies.constraints import say
+from policies.features import encoded_click_rate, encoded_margin
+from policies.history import N_COUNTERS
 from policies.vocabulary import action_names, features, n_features
+from simulator.behaviour.response import logistic
 from simulator.compiled import on_threads, threads
 from simulator.config import Scenario, did_you_mean
 from simulator.environments.seats import (
@@ -152,6 +155,7 @@ class NotifyVectorEnv(VectorEnv[Any, Any, Any]):
         settings["mode"] = MODES[mode]
         settings["n_slots"] = n_slots
         settings["n_tiers"] = len(chosen.population.tiers)
+        settings["n_capped"] = np.count_nonzero(self.world.campaigns["counter"] < N_COUNTERS)
         settings["epoch_hours"] = hours
         settings["end_hour"] = horizon // hours * hours
         settings["spread_hours"] = spread_hours
@@ -363,23 +367,28 @@ def blank_stock(scenario: Scenario, world: World, n_workers: int, n_slots: int) 
         tables=trait_tables(scenario),
         blank_user=user,
         blank_tally=tally,
-        click_rates=click_rates(world),
+        encoded=encoded_facts(world),
         budget_left=np.where(world.campaigns["budget_nano"] < 0, 2**62, world.campaigns["budget_nano"]),
         scores=np.zeros((n_workers, n_slots)),
         silent=Sender().record(),
     )
 
 
-def click_rates(world: World) -> npt.NDArray[np.float64]:
-    """Return the long-run clicks over sends of each campaign by push and e-mail, shape (campaigns, 2).
+def encoded_facts(world: World) -> npt.NDArray[np.float64]:
+    """Return margin and click rate of each campaign, encoded as features, shape (campaigns, 2).
 
-    That of a rested, typical user: what an app that has run a campaign for long knows of its creative.
+    The click rate is the long-run rate of pushes to a rested, typical user, or of e-mails where the campaign has no
+    pushes: what an app that has run a campaign for long knows of its creative.
     """
-    law, campaigns = world.law[0], world.campaigns
-    own = campaigns["quality"] + campaigns["format_logit"] + campaigns["personal_logit"]
-    opens = 1.0 / (1.0 + np.exp(-(law["logit"][[PUSH, EMAIL]][None, :] + own[:, None])))
-    rates: npt.NDArray[np.float64] = opens * np.asarray([1.0, law["email_click_prob"]])
-    return rates
+    law = world.law[0]
+    facts = np.empty((len(world.campaigns), 2))
+    for row, campaign in zip(facts, world.campaigns, strict=True):
+        own = campaign["quality"] + campaign["format_logit"] + campaign["personal_logit"]
+        by_push = campaign["channels"] >> PUSH & 1
+        rate = logistic(float(law["logit"][PUSH if by_push else EMAIL] + own))
+        row[0] = encoded_margin(float(campaign["margin_eur"] - campaign["discount_eur"]))
+        row[1] = encoded_click_rate(rate if by_push else rate * float(law["email_click_prob"]))
+    return facts
 
 
 def checked_actions(actions: npt.ArrayLike, n_seats: int, n_actions: int) -> npt.NDArray[np.int64]:

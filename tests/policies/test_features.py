@@ -100,7 +100,8 @@ def of_slot(
     out = [math.nan] * (3 + N_SLOT_FEATURES)
     past = blank_history() if history is None else history
     who, offer = person() if who is None else who, campaign() if offer is None else offer
-    write_slot_features(out, 3, past, who, offer, moment(), category, relevance, margin_eur, click_rate, expires_hour)
+    margin, rate = law.encoded_margin(margin_eur), law.encoded_click_rate(click_rate)
+    write_slot_features(out, 3, past, who, offer, moment(), category, relevance, margin, rate, expires_hour)
     assert all(math.isnan(x) for x in out[:3]), "it wrote before its place"
     return dict(zip(SLOT_NAMES, out[3:], strict=True))
 
