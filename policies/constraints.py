@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 from enum import IntEnum
 
-from policies.history import LONG_AGO, N_COUNTERS, has_sent_since, is_sent_back, sends_since
+from policies.history import AT_NO_TIME, LONG_AGO, N_COUNTERS, has_sent_since, is_sent_back, sends_since
 from policies.moments import MINUTES_A_DAY
 from policies.structs import Field, Struct
 
@@ -219,16 +219,16 @@ def ends_in_quiet(rules: Struct, campaign: Struct) -> bool:
 
 
 def opened_hour(person: Struct, campaign: Struct, moment: Struct, is_in_context: bool) -> int:
-    """Return since when a campaign has been open to a user, or an hour after now: it is not.
+    """Return since when a campaign has been open to a user, or from when it will be; AT_NO_TIME: nothing opens it.
 
     A user's event in hour h opens a triggered campaign from hour h + 1 + delay on. A place opens it while it lasts.
     """
     if campaign.kind == SCHEDULED:
         return int(campaign.start_hour)
     if campaign.trigger == LOCATION:
-        return int(moment.hour if is_in_context else moment.hour + 1)
+        return int(moment.hour) if is_in_context else AT_NO_TIME
     event = trigger_hour(person, campaign)
-    return int(event + 1 + campaign.delay_hours if event > LONG_AGO else moment.hour + 1)
+    return event + 1 + int(campaign.delay_hours) if event > LONG_AGO else AT_NO_TIME
 
 
 def expires_hour(person: Struct, campaign: Struct, moment: Struct) -> int:

@@ -19,6 +19,7 @@ N_CONVERSIONS = 8
 NO_CATEGORY = 255
 N_BUCKETS = 8
 LONG_AGO = -1_000_000  # an hour before every history
+AT_NO_TIME = 2_000_000_000  # an hour after every history
 UNCOUNTABLE = 1_000_000  # sends: more than the record remembers lie within the window
 PUSH, EMAIL = 0, 1
 LOAD_HOURS = 96.0  # time constant of `send_load`

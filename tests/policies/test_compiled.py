@@ -120,7 +120,8 @@ def differences(seed: int) -> tuple[int, dict[int, int], str]:
     tables, numbers = states(seed)
     said, row = answer_interpreted(tables, numbers)
     answers, out = np.zeros_like(said), np.zeros_like(row)
-    answer_all(*(tables[name] for name in TABLES), numbers, answers, out)
+    rules, history, person, campaigns, moment = (tables[name] for name in TABLES)
+    answer_all(rules, history, person, campaigns, moment, numbers, answers, out)
     what = ""
     if not np.array_equal(answers, said):
         i, k = np.argwhere(answers != said)[0]

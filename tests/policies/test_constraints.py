@@ -76,8 +76,8 @@ def reasons(case: Case) -> set[str]:
             found.add("expired")
         if has_met_quiet_hours(case, opened):
             found.add("cancelled")
-    audience = (campaign.segments, person.segment), (campaign.tiers, person.tier)
-    audience += (campaign.stages, person.stage), (campaign.oses, person.os)
+    audience = [(campaign.segments, person.segment), (campaign.tiers, person.tier)]
+    audience += [(campaign.stages, person.stage), (campaign.oses, person.os)]
     if any(chosen is not None and own not in chosen for chosen, own in audience):
         found.add("not in audience")
     if campaign.needs_consent and not person.has_consent:

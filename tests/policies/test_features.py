@@ -46,11 +46,18 @@ SLOT_NAMES = [feature.name for feature in SLOT_FEATURES]
 NONE = Constraints()
 
 
+def changed(struct: Struct, changes: dict[str, Any]) -> Struct:
+    for name, value in changes.items():
+        assert hasattr(struct, name), name
+        setattr(struct, name, value)
+    return struct
+
+
 def moment(**changes: Any) -> Struct:
     at = blank(MOMENT_FIELDS)
     at.hour, at.season = NOW, 1.0
     at.day_start = at.week_start = at.month_start = NOW - 5
-    vars(at).update(changes)
+    changed(at, changes)
     at.clock_sin, at.clock_cos = clock_face(at.local_minute)
     return at
 
@@ -59,14 +66,11 @@ def person(**changes: Any) -> Struct:
     who = blank(PERSON_FIELDS)
     who.browse_hour = LONG_AGO
     who.seen_opted_in, who.has_consent, who.installed_hours = 3, 1, float(NOW)
-    vars(who).update(changes)
-    return who
+    return changed(who, changes)
 
 
 def campaign(**changes: Any) -> Struct:
-    offer = blank(CAMPAIGN_FIELDS)
-    vars(offer).update(changes)
-    return offer
+    return changed(blank(CAMPAIGN_FIELDS), changes)
 
 
 def of_user(

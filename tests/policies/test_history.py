@@ -155,6 +155,14 @@ def test_an_order_is_not_mistaken_for_one_of_65536_hours_later():
         assert record.conversions_since(history, 5 + silence - 2160) == 1, silence
 
 
+@pytest.mark.parametrize("n", range(1, 8))
+def test_orders_whose_silences_add_up_to_65536_hours_are_not_mistaken_either(n):
+    history = record.blank_history()
+    for k in range(9):
+        record.record_conversion(history, 5 + k * (65_536 // n))
+        assert record.conversions_since(history, 5 + k * (65_536 // n) - 2160) == 1
+
+
 def test_more_sends_than_the_record_remembers_never_let_a_cap_be_passed():
     diary = Diary()
     for hour in range(100):
