@@ -1,6 +1,6 @@
 """Gymnasium environments: users to send to, one by one, side by side, or as a population.
 
-Importing this package registers their ids:
+Importing this package registers their ids and those of the exact worlds, and loads none of what they are made of:
 
     import gymnasium, simulator.environments
     env = gymnasium.make("kairos/Notify-v0", scenario="learning")
@@ -10,6 +10,8 @@ Importing this package registers their ids:
 from __future__ import annotations
 
 import gymnasium
+
+from simulator.exact import register_exact
 
 HERE = "simulator.environments"
 IDS = {
@@ -36,6 +38,7 @@ def register() -> None:
                 order_enforce=False,
                 disable_env_checker=True,
             )
+    register_exact()
 
 
 register()

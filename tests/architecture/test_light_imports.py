@@ -15,6 +15,7 @@ HEAVY = frozenset(
     {
         *("numpy", "numba", "llvmlite", "scipy", "matplotlib", "simpy", "gymnasium", "pydantic", "pyarrow"),
         *("torch", "stable_baselines3", "sb3_contrib", "ray", "starlette", "uvicorn"),
+        *("minari", "obp", "duckdb", "polars", "pandas"),
     }
 )
 
@@ -71,6 +72,11 @@ def test_importing_every_module_of_policies_loads_the_standard_library_only() ->
 
 def test_help_loads_nothing_heavy() -> None:
     assert modules_loaded_by(HELP, ROOT) & HEAVY == set()
+
+
+def test_registering_environments_loads_gymnasium_and_numpy_alone() -> None:
+    """Ids lead to their classes by name: what these need is loaded by whoever makes one."""
+    assert modules_loaded_by("import simulator.environments, simulator.exact", ROOT) & HEAVY == {"gymnasium", "numpy"}
 
 
 def test_a_foreign_import_is_seen(tmp_path: Path) -> None:
