@@ -1,4 +1,4 @@
-"""Every decision logged: a policy acts in the vector environment, and a ledger takes down what it did and what followed.
+"""Every decision logged: a policy acts in the vector environment, and a ledger takes down what it did and what came.
 
     env = NotifyVectorEnv(1024, "news", autoresets=False, journal_rows=journal_rows(1024))
     policy = uniform_policy(env.n_slots)
@@ -24,10 +24,20 @@ from experiments.config import config_hash
 from experiments.journal_outcomes import outcomes_of
 from experiments.logging_policies import LoggingPolicy, Probabilities, draw_actions
 from policies.constraints import CAP, Suppression, say
-from policies.ledger import OUTCOME_KINDS, Decisions, Endings, Header, LedgerWriter, decision_ids, fold_ineligible
+from policies.ledger import (
+    OUTCOME_KINDS,
+    Decisions,
+    Endings,
+    Header,
+    LedgerWriter,
+    Outcomes,
+    decision_ids,
+    fold_ineligible,
+)
 from policies.ledger.batches import SUM_TOLERANCE
 from simulator import luck
 from simulator.environments.vector import NotifyVectorEnv
+from simulator.records import Records
 
 EVENTS_A_USER = 64  # of one step; a user of the presets has at most a quarter of them in a day
 EVENTS_AT_LEAST = 4096
@@ -69,6 +79,21 @@ class Recorded:
         )
 
 
+@dataclass(frozen=True)
+class Shard:
+    """A run's seats among those of all runs that share a ledger.
+
+    Users, each with one episode, are numbered by who sits where: first_seat + seat + n_seats * (how many before).
+
+    Attributes:
+        first_seat: the place of this run's first seat.
+        n_seats: of all runs.
+    """
+
+    first_seat: int
+    n_seats: int
+
+
 NOTHING = Recorded(0, 0, 0, 0, 0, (0,) * len(OUTCOME_KINDS))
 
 
@@ -79,7 +104,7 @@ def record(
     *,
     seed: int,
     n_decisions: int | None = None,
-    first_user: int = 0,
+    shard: Shard | None = None,
     run_key: int | None = None,
     should_stop: Callable[[], bool] = lambda: False,
     on_step: Callable[[int], None] = lambda n_decisions: None,
@@ -95,8 +120,7 @@ def record(
         writer: with the header of `ledger_header(env)`; stays open.
         seed: of the environment: sub-environment i takes seed + i.
         n_decisions: stop after the step in which so many are reached; None: when all episodes are over.
-        first_user: number of the user at the first seat: users and episodes are called
-            first_user + seat + n_seats * (how many sat there before). Runs that share a ledger need numbers apart.
+        shard: which users these are, where several runs share a ledger; None: all there are.
         run_key: names the run in decision ids; None: hashed from what the run is.
         should_stop: asked after each step.
         on_step: called after each step with the number of decisions so far.
@@ -109,7 +133,8 @@ def record(
     """
     _check(env, policy, writer, n_decisions)
     writer.write_policy(policy.policy_hash.replace(":", "-"), policy.text)
-    log = _Log(env, policy, writer.header, _run_key(env, policy, seed) if run_key is None else run_key, first_user)
+    key = _run_key(env, policy, seed) if run_key is None else run_key
+    log = _Log(env, policy, writer.header, key, Shard(0, env.num_envs) if shard is None else shard)
     total = NOTHING
     observations, infos = env.reset(seed=seed)
     while not env.is_over.all():
@@ -193,10 +218,8 @@ class _Asked(NamedTuple):
 class _Log:
     """Turns steps of an environment into rows of a ledger, and remembers what rows need of earlier steps."""
 
-    def __init__(
-        self, env: NotifyVectorEnv, policy: LoggingPolicy, header: Header, run_key: int, first_user: int
-    ) -> None:
-        self.env, self.policy, self.run_key, self.first_user = env, policy, run_key, first_user
+    def __init__(self, env: NotifyVectorEnv, policy: LoggingPolicy, header: Header, run_key: int, shard: Shard) -> None:
+        self.env, self.policy, self.run_key, self.shard = env, policy, run_key, shard
         self.slots, self.channels = np.array(header.slots_and_channels()).T
         self.step = np.zeros(env.num_envs, np.int64)  # of the present episode
         self.elapsed_hours = np.zeros(env.num_envs)
@@ -218,7 +241,7 @@ class _Log:
         self._check_probabilities(probabilities, eligible, rows)
         uniforms = np.empty(len(rows))
         luck.decision_uniforms(luck_keys, hours.astype(np.int64), uniforms)
-        self.user_number = self.first_user + np.arange(env.num_envs) + env.num_envs * env.seats.episodes
+        self.user_number = self.shard.first_seat + np.arange(env.num_envs) + self.shard.n_seats * env.seats.episodes
         self.step_at[rows, hours.astype(np.int64) // self.epoch_hours] = self.step[rows]
         return _Asked(
             rows,
@@ -277,7 +300,7 @@ class _Log:
             policy_hashes=(self.policy.policy_hash,),
         )
 
-    def outcomes(self, events: Any, seats: Rows) -> Any:
+    def outcomes(self, events: Records, seats: Rows) -> Outcomes:
         """Return the outcomes of the last step's events."""
         users = self.user_number[seats]
         sender_steps = self.step_at[seats, np.maximum(events["hour"], 0) // self.epoch_hours]
