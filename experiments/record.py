@@ -39,7 +39,7 @@ from simulator import luck
 from simulator.environments.vector import NotifyVectorEnv
 from simulator.records import Records
 
-EVENTS_A_USER = 64  # of one step; a user of the presets has at most a quarter of them in a day
+EVENTS_A_USER = 64  # of one step; in a day of daily plans users have 2.7 each, the busiest of 2,000 has 29
 EVENTS_AT_LEAST = 4096
 NONE = -1  # no campaign, no channel
 MODES = ("notify", "daily")

@@ -338,6 +338,7 @@ def test_event_triggered_decisions_keep_their_messages_apart(tmp_path: Path) -> 
 # ------------------------------------------------------------------------------------------------------- converters
 
 
+@pytest.mark.filterwarnings("ignore:`:UserWarning", "ignore:env_spec is None:UserWarning")  # Minari misses authors
 def test_other_libraries_take_the_log(log: Log, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     d = log.decisions
     feedback = to_obp(d)
@@ -348,13 +349,6 @@ def test_other_libraries_take_the_log(log: Log, tmp_path: Path, monkeypatch: pyt
     assert arrays.timeouts.sum() == d.truncated.sum()
     monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path))
     pytest.importorskip("minari")
-    about = {
-        "author": "a test",
-        "author_email": "a@b.c",
-        "code_permalink": "none",
-        "algorithm_name": "random",
-        "description": "a log",
-    }
-    dataset = to_minari(d, read_header(log.folder), "kairos/recorded/random-v0", log.endings, about=about)
+    dataset = to_minari(d, read_header(log.folder), "kairos/recorded/random-v0", log.endings)
     assert dataset.total_episodes == N
     assert dataset.total_steps == len(d)
