@@ -67,6 +67,10 @@ class Recorded:
     value_nano_eur: int
     n_outcomes: tuple[int, ...]
 
+    def outcomes_by_kind(self) -> dict[str, int]:
+        """Return the numbers of outcomes by their names."""
+        return dict(zip(OUTCOME_KINDS, self.n_outcomes, strict=True))
+
     def __add__(self, other: Recorded) -> Recorded:
         """Return what two recordings came to."""
         return Recorded(
@@ -107,7 +111,7 @@ def record(
     shard: Shard | None = None,
     run_key: int | None = None,
     should_stop: Callable[[], bool] = lambda: False,
-    on_step: Callable[[int], None] = lambda n_decisions: None,
+    on_step: Callable[[int], None] = lambda n_steps: None,
 ) -> Recorded:
     """Let a policy decide and log every decision, until enough are logged or all episodes are over.
 
@@ -123,7 +127,7 @@ def record(
         shard: which users these are, where several runs share a ledger; None: all there are.
         run_key: names the run in decision ids; None: hashed from what the run is.
         should_stop: asked after each step.
-        on_step: called after each step with the number of decisions so far.
+        on_step: called after each step with the number of steps so far.
 
     Raises:
         ValueError: the environment, the policy and the writer do not fit together; or the policy gives no
@@ -135,7 +139,7 @@ def record(
     writer.write_policy(policy.policy_hash.replace(":", "-"), policy.text)
     key = _run_key(env, policy, seed) if run_key is None else run_key
     log = _Log(env, policy, writer.header, key, Shard(0, env.num_envs) if shard is None else shard)
-    total = NOTHING
+    total, n_steps = NOTHING, 0
     observations, infos = env.reset(seed=seed)
     while not env.is_over.all():
         asked = log.ask(observations, infos)
@@ -162,7 +166,8 @@ def record(
             int(decisions.reward_nano_eur.sum()),
             tuple(np.bincount(outcomes.kind, minlength=len(OUTCOME_KINDS)).tolist()),
         )
-        on_step(n_so_far)
+        n_steps += 1
+        on_step(n_steps)
         if is_last:
             break
     return total
