@@ -86,9 +86,8 @@ def draw_actions(probabilities: Probabilities, uniforms: npt.NDArray[np.float64]
         probabilities: shape (N, A).
         uniforms: in [0, 1), shape (N,).
     """
-    has_share = probabilities > 0.0
+    # The first whose reach is beyond the number: one without a share reaches no further than the one before it.
     is_beyond = uniforms[:, np.newaxis] < probabilities.cumsum(axis=1)
-    holds = has_share & is_beyond
-    last = probabilities.shape[1] - 1 - has_share[:, ::-1].argmax(axis=1)
-    chosen: npt.NDArray[np.int64] = np.where(holds.any(axis=1), holds.argmax(axis=1), last)
+    last = probabilities.shape[1] - 1 - (probabilities > 0.0)[:, ::-1].argmax(axis=1)
+    chosen: npt.NDArray[np.int64] = np.where(is_beyond[:, -1], is_beyond.argmax(axis=1), last)
     return chosen

@@ -241,6 +241,23 @@ def test_a_log_that_stops_early_has_whole_episodes(tmp_path: Path) -> None:
     assert send_costs_nano(log).sum() + log.outcomes.amount_nano_eur.sum() == d.reward_nano_eur.sum()
 
 
+def test_endings_are_what_those_saw_who_made_way(tmp_path: Path) -> None:
+    env = environment(autoresets=True, horizon_days=3)
+    log = recorded(tmp_path, env, n_decisions=N * 60)
+    env.reset(seed=5)
+    n_ended = 0
+    for actions in log.decisions.action.reshape(60, N):
+        numbers = np.arange(N) + N * env.seats.episodes
+        observations, *_, infos = env.step(actions)
+        for i in np.flatnonzero(infos.get("_final_obs", np.zeros(N, bool))):
+            [ending] = np.flatnonzero(log.endings.episode_id == numbers[i])
+            assert np.array_equal(log.endings.features[ending], infos["final_obs"][i])
+            assert not np.array_equal(log.endings.features[ending], observations[i])
+            n_ended += 1
+    assert n_ended > N / 2
+    assert len(log.endings) == n_ended + N
+
+
 def test_a_stop_that_is_asked_for_closes_the_episodes(tmp_path: Path) -> None:
     seen: list[int] = []
     log = recorded(tmp_path, environment(), on_step=seen.append, should_stop=lambda: len(seen) >= 9)
@@ -300,6 +317,15 @@ def test_what_is_not_eligible_is_assigned_and_not_sent(tmp_path: Path) -> None:
     expected = 0.5 + 0.5 / 8 * (~d.eligible).sum(axis=1)
     np.testing.assert_allclose(d.probabilities[:, 0], expected, rtol=1e-12)
     assert send_costs_nano(log).sum() + log.outcomes.amount_nano_eur.sum() == d.reward_nano_eur.sum()
+
+
+def test_probabilities_that_add_up_to_a_little_more_than_one_are_logged(tmp_path: Path) -> None:
+    """As a float32 softmax's do; a no_send that takes them all over has probability 1."""
+    policy = of_function("float32", 9, lambda seen, masks: asks_for_anything(seen, masks) * (1 + 1e-6))
+    log = recorded(tmp_path, environment(horizon_days=3, on_ineligible="no_send"), policy)
+    is_shut = ~log.decisions.eligible[:, 1:].any(axis=1)
+    assert is_shut.sum() > 100
+    assert (log.decisions.propensity[is_shut] == 1.0).all()
 
 
 def test_daily_plans_are_logged_with_their_hour(tmp_path: Path) -> None:
