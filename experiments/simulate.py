@@ -6,19 +6,18 @@ The libraries that simulate are imported inside the commands, because help must 
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from experiments.run_options import choose_threads, chosen_scenario, output_folder, plain_console, writing
+
 if TYPE_CHECKING:
     from rich.console import Console
 
     from experiments.runs import EngineName
-    from simulator.config import Scenario
     from simulator.measures import Measures
     from simulator.senders import Sender
 
@@ -81,13 +80,13 @@ def simulate(
     """
     if trace is not None and engine != "events":
         raise click.UsageError("--trace needs --engine events; the fleet engine keeps no list of events.")
-    scenario = _scenario(config, users, days, seed, settings)
+    scenario = chosen_scenario(config, users, days, seed, settings)
     [sender] = _senders((policy,))
-    folder = _folder(out, f"{scenario.name}-{policy}")
+    folder = output_folder(out, f"{scenario.name}-{policy}")
     if trace is not None and (trace.resolve() == folder.resolve() or trace.resolve().parent == folder.resolve()):
         if trace.name in OUTPUTS or trace.resolve() == folder.resolve():
             raise click.UsageError(f"--trace {trace} is where --out writes; name another file.")
-    _use_threads(threads)
+    choose_threads(threads)
 
     from experiments.plots import draw_run
     from experiments.results import PICTURE, SCENARIO, whole_file, write_run, write_scenario
@@ -95,7 +94,7 @@ def simulate(
     from experiments.tables import print_run
     from simulator.measures import measure
 
-    with _writing():
+    with writing():
         with Watch(scenario.calendar.horizon_days, 1).watching() as watch, watch.one_run(policy) as on_day:
             run = run_policy(scenario, sender, engine, on_day, trace)
         measures = measure(run)
@@ -106,7 +105,7 @@ def simulate(
     if is_json:
         click.echo(json.dumps({"policy": policy} | measures.to_dict(), indent=1, allow_nan=False))
         return
-    console = _console()
+    console = plain_console()
     print_run(console, measures, policy)
     _say_where(console, folder, (*written, PICTURE, SCENARIO))
 
@@ -135,13 +134,13 @@ def compare(
     Writes comparison.json, picture.png and scenario.yaml to --out (default: results/SCENARIO-compare), and what each
     run came to into a folder of its own. When interrupted, the policies that are finished are compared and written.
     """
-    scenario = _scenario(config, users, days, seed, settings)
+    scenario = chosen_scenario(config, users, days, seed, settings)
     names = tuple(name.strip() for name in policies.split(","))
     senders = _senders(names)
     if len(names) < 2:
         raise click.UsageError("--policies: expected at least two to compare, got one; kairos simulate runs one.")
-    folder = _folder(out, f"{scenario.name}-compare")
-    _use_threads(threads)
+    folder = output_folder(out, f"{scenario.name}-compare")
+    choose_threads(threads)
 
     from experiments.compare import choose_baseline
     from experiments.results import write_run, write_scenario
@@ -155,7 +154,7 @@ def compare(
 
     measured: dict[str, Measures] = {}
     is_interrupted = False
-    with _writing():
+    with writing():
         try:
             with Watch(scenario.calendar.horizon_days, len(names)).watching() as watch:
                 for name, sender in zip(names, senders, strict=True):
@@ -189,39 +188,9 @@ def _finish_comparison(folder: Path, measured: dict[str, Measures], baseline: st
     if is_json:
         click.echo(json.dumps(comparison.to_dict(), indent=1, allow_nan=False))
         return
-    console = _console()
+    console = plain_console()
     print_comparison(console, comparison, measured)
     _say_where(console, folder, (PICTURE, COMPARISON, SCENARIO, "a folder a policy"))
-
-
-def _scenario(
-    config: str, users: int | None, days: int | None, seed: int | None, settings: tuple[str, ...]
-) -> Scenario:
-    """Return the scenario with the options written over it; faults are told by the option's own name."""
-    from dataclasses import replace
-
-    from experiments.config import ConfigError, load_scenario, read_setting
-
-    short = {
-        "population.n_users": ("--users", users),
-        "calendar.horizon_days": ("--days", days),
-        "seed": ("--seed", seed),
-    }
-    overrides = dict(read_setting(setting) for setting in settings)
-    for path, (option, value) in short.items():
-        if value is not None:
-            if path in overrides:
-                raise click.UsageError(f"{option} and --set {path} say the same thing; give one of them.")
-            overrides[path] = value
-    try:
-        return load_scenario(config, overrides)
-    except ConfigError as error:
-        raise ConfigError(
-            replace(fault, file=short[fault.path][0])
-            if fault.file == "--set" and fault.path in short and short[fault.path][1] is not None
-            else fault
-            for fault in error.faults
-        ) from None
 
 
 def _senders(names: tuple[str, ...]) -> list[Sender]:
@@ -235,45 +204,6 @@ def _senders(names: tuple[str, ...]) -> list[Sender]:
         return [sender(name) for name in names]
     except ValueError as error:
         raise click.UsageError(str(error)) from None
-
-
-def _folder(out: Path | None, name: str) -> Path:
-    """Return where to write; the folder is made with the first file, so that bad input leaves nothing."""
-    folder = Path("results") / name if out is None else out
-    for parent in (folder, *folder.parents):
-        if parent.exists():
-            if not parent.is_dir():
-                raise click.UsageError(f"cannot write to {folder}: {parent} is a file.")
-            if not os.access(parent, os.W_OK):
-                raise click.UsageError(f"cannot write to {folder}: no permission to write in {parent}.")
-            break
-    return folder
-
-
-def _use_threads(n_threads: int | None) -> None:
-    if n_threads is None:
-        return
-    from simulator.compiled import use_threads
-
-    try:
-        use_threads(n_threads)
-    except ValueError as error:
-        raise click.UsageError(str(error)) from None
-
-
-@contextmanager
-def _writing() -> Iterator[None]:
-    """Tell a failure to write as a message, not as a traceback."""
-    try:
-        yield
-    except OSError as error:
-        raise click.ClickException(f"cannot write {error.filename}: {error.strerror}") from None
-
-
-def _console() -> Console:
-    from rich.console import Console
-
-    return Console(highlight=False)
 
 
 def _say_where(console: Console, folder: Path, files: tuple[str, ...]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from rich import box
 from rich.console import Console
@@ -15,6 +16,9 @@ from experiments.compare import Comparison, Effect
 from experiments.headlines import comparison_headline, run_headline
 from simulator.measures import Measures
 from simulator.records import MONEY, NANO, Metric
+
+if TYPE_CHECKING:
+    from experiments.record import Recorded
 
 LONGEST_HEADER = 10  # letters of a baseline's name that leave room for the rest in 80 columns
 LONGEST_NAME = 12
@@ -72,6 +76,24 @@ def print_run(console: Console, measures: Measures, policy: str) -> None:
         _add_money(money, MONEY_NAMES[metric], total.of(metric)[0] / NANO, measures)
     _add_money(money, "together", total.value_eur[0], measures)
     console.print(_shown(money))
+
+
+def print_recorded(console: Console, recorded: Recorded, headline: str) -> None:
+    """Print what a recording came to."""
+    console.print(Text(f"{headline}\n", style="bold"))
+    table = _table(console, "what was logged", "", "")
+    table.columns[2].justify = "left"
+    table.add_row("decisions", f"{recorded.n_decisions:,}", "")
+    table.add_row("episodes", f"{recorded.n_episodes:,}", "one a user")
+    table.add_row(
+        "sends", f"{recorded.n_sends:,}", _percent(recorded.n_sends / max(1, recorded.n_decisions)) + " of decisions"
+    )
+    table.add_row("refused", f"{recorded.n_refused:,}", "asked for, and not sent")
+    for kind, n in recorded.outcomes_by_kind().items():
+        if n:
+            table.add_row(kind.replace("_", "-"), f"{n:,}", "")
+    table.add_row("value", f"{recorded.value_nano_eur / NANO:,.2f}", "EUR")
+    console.print(_shown(table))
 
 
 def print_comparison(console: Console, comparison: Comparison, measured: Mapping[str, Measures]) -> None:

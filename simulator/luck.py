@@ -12,6 +12,7 @@ import math
 import numpy as np
 
 from simulator.compiled import compiled
+from simulator.records import Floats, Ints, Keys
 
 GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 ODD = np.uint64(0xD1342543DE82EF95)
@@ -134,6 +135,16 @@ def stream_key(key: np.uint64, stream: int) -> np.uint64:
 def uniform_in(stream: np.uint64, index: np.uint64) -> float:
     """Return `uniform` of a stream whose key is at hand."""
     return (np.float64(mix(stream + np.uint64(index) * ODD) >> _S12) + 0.5) * 2.220446049250313e-16
+
+
+@compiled
+def decision_uniforms(keys: Keys, hours: Ints, uniforms: Floats) -> None:
+    """Write the number that each user's decision at an hour is drawn with, shapes (n,).
+
+    Index 0 of the stream spreads first decisions (`environments.seats`), so hour h has index 1 + h.
+    """
+    for i in range(keys.shape[0]):
+        uniforms[i] = uniform(keys[i], DECISION, np.uint64(1 + hours[i]))
 
 
 @compiled

@@ -120,6 +120,7 @@ class Outcome(NamedTuple):
     truncated: Ints  # (U,) bool
     refusals: Ints  # (U,) uint8: why the action was not carried out, or ELIGIBLE
     final_observations: Floats  # (U, K) where an episode ended
+    journal_ends: Ints  # (U,) how far the worker's journal was written when the decision was through
 
 
 class Stock(NamedTuple):
@@ -605,6 +606,7 @@ def decide(
     outcome.refusals[i] = refusal
     outcome.terminated[i] = user.status != PRESENT
     outcome.truncated[i] = user.status == PRESENT and until >= settings.end_hour
+    outcome.journal_ends[i] = books.journal_used[0]
 
 
 @compiled
@@ -630,6 +632,12 @@ def make_way(episodes: Ints, final: Floats, last: Floats, i: int) -> None:
     episodes[i] += 1
     for k in range(last.shape[0]):
         final[k] = last[k]
+
+
+@compiled
+def forget(journal_used: Ints, end: int) -> None:
+    """Drop what the journal holds from a row on: what a new user did before its first decision is nobody's outcome."""
+    journal_used[0] = end
 
 
 @compiled_parallel
@@ -695,6 +703,7 @@ def decide_all(
             if settings[0].autoresets and (outcome.terminated[i] or outcome.truncated[i]):
                 make_way(seats.episodes, outcome.final_observations[i], next_view.observations[i], i)
                 sit_down(i, seats, stock, world, own, settings[0])
+                forget(own.journal_used, outcome.journal_ends[i])
                 look(i, w, int(seats.users[i].now_hours), seats, stock, world, settings[0], next_view, 1.0, 0.0)
 
 

@@ -18,6 +18,7 @@ from policies.vocabulary import action_names, features, n_features
 from simulator.behaviour.response import logistic
 from simulator.compiled import on_threads, threads
 from simulator.config import Scenario, did_you_mean
+from simulator.environments.journal import step_events
 from simulator.environments.seats import (
     DAILY,
     N_PARTS,
@@ -38,7 +39,7 @@ from simulator.law import build_world
 from simulator.population import people_record, trait_tables
 from simulator.population_run import USERS_WORTH_A_THREAD, PopulationRun, blank_books
 from simulator.presets import scenario_of
-from simulator.records import EMAIL, HISTORY, MONEY, N_CATEGORIES, PUSH, TALLY, USER, World
+from simulator.records import EMAIL, HISTORY, MONEY, N_CATEGORIES, PUSH, TALLY, USER, Records, World
 from simulator.senders import Sender
 
 MODES = {"notify": NOTIFY, "daily": DAILY, "queue": QUEUE}
@@ -90,6 +91,7 @@ class NotifyVectorEnv(VectorEnv[Any, Any, Any]):
             side do not all live the same hour of the week.
         autoresets: False: autoreset mode DISABLED. Where an episode is over, nothing happens any more and the ends stay
             told, until `reset`, perhaps with `reset_mask`.
+        journal_rows: room for the events of one step, a worker; `events` returns them. 0: none are kept.
     """
 
     metadata: dict[str, Any] = {"autoreset_mode": AutoresetMode.SAME_STEP, "render_modes": []}  # noqa: RUF012
@@ -109,6 +111,7 @@ class NotifyVectorEnv(VectorEnv[Any, Any, Any]):
         discount_per_hour: float = 1.0,
         spread_hours: int = 0,
         autoresets: bool = True,
+        journal_rows: int = 0,
         render_mode: str | None = None,
     ) -> None:
         hours = EPOCH_HOURS.get(mode, 1) if epoch_hours is None else epoch_hours
@@ -125,6 +128,7 @@ class NotifyVectorEnv(VectorEnv[Any, Any, Any]):
         check_range("epoch_hours", hours, 1, 24)
         check_range("most_wait_hours", most_wait_hours, hours, 24 * 31)
         check_range("spread_hours", spread_hours, 0, max(horizon - hours, 0))
+        check_range("journal_rows", journal_rows, 0, 2**31 - 1)
         if not 0.0 < discount_per_hour <= 1.0:
             raise ValueError(f"discount_per_hour: expected above 0 and at most 1, got {discount_per_hour}")
         if render_mode is not None:
@@ -145,7 +149,9 @@ class NotifyVectorEnv(VectorEnv[Any, Any, Any]):
         self.world = build_world(chosen)
         self.n_workers = threads() if num_envs >= USERS_WORTH_A_THREAD // 4 else 1
         self.bounds = np.linspace(0, num_envs, self.n_workers + 1).astype(np.int64)
-        self.books = blank_books(chosen, self.n_workers)
+        self.journal_rows = journal_rows
+        self.books = blank_books(chosen, self.n_workers, journal_rows)
+        self.journal_ends: npt.NDArray[np.int64] | None = None  # where each seat's events of the last step end
         self.seats = blank_seats(num_envs, len(chosen.campaigns), n_slots)
         self.stock = blank_stock(chosen, self.world, self.n_workers, n_slots)
         self.views = [blank_view(num_envs, n_slots, len(self.action_names)) for _ in range(2)]
@@ -204,6 +210,7 @@ class NotifyVectorEnv(VectorEnv[Any, Any, Any]):
         with on_threads(self.n_workers):
             seat_all(self.seats, self.stock, self.world, self.books, self.settings, self._view, chosen, self.bounds)
         self.is_ready = True
+        self.journal_ends = None
         self.is_over[chosen != 0] = False
         return self._view.observations, self._infos(np.zeros(self.num_envs))
 
@@ -231,6 +238,7 @@ class NotifyVectorEnv(VectorEnv[Any, Any, Any]):
                 raise ValueError(ineligible_message(view, i, int(chosen[i]), self.action_names, self.cap_names))
         outcome = blank_outcome(self.num_envs, n_features(self.n_slots))
         self.turn = 1 - self.turn
+        self.books.journal_used[:] = 0
         with on_threads(self.n_workers):
             decide_all(
                 chosen,
@@ -244,6 +252,7 @@ class NotifyVectorEnv(VectorEnv[Any, Any, Any]):
                 outcome,
                 self.bounds,
             )
+        self.journal_ends = np.asarray(outcome.journal_ends, np.int64)
         terminated: npt.NDArray[np.bool_] = np.asarray(outcome.terminated, np.bool_)
         truncated: npt.NDArray[np.bool_] = np.asarray(outcome.truncated, np.bool_)
         infos = self._infos(outcome.elapsed_hours)
@@ -256,6 +265,24 @@ class NotifyVectorEnv(VectorEnv[Any, Any, Any]):
             infos["final_obs"] = outcome.final_observations
             infos["_final_obs"] = ended
         return self._view.observations, outcome.rewards, terminated, truncated, infos
+
+    def events(self) -> tuple[Records, npt.NDArray[np.int64]]:
+        """Return what happened in the last step to the users who were decided for, in the order of the seats.
+
+        What a new user does between sitting down and its first decision is left out.
+
+        Returns:
+            EVENT of shape (n,), and whose they are: sub-environments of shape (n,).
+
+        Raises:
+            ValueError: no events are kept, or there was no step yet.
+            RuntimeError: a worker's journal is full, so that events may be lost.
+        """
+        if self.journal_rows == 0:
+            raise ValueError("events: journal_rows is 0: no events are kept; expected room for those of a step")
+        if self.journal_ends is None:
+            raise ValueError("events: expected a step before, got none")
+        return step_events(self.books, self.bounds, self.journal_ends)
 
     def action_masks(self) -> npt.NDArray[Any]:
         """Return the mask of the last observation, shape (U, A)."""
@@ -356,6 +383,7 @@ def blank_outcome(n_seats: int, n_features: int) -> Outcome:
         truncated=np.zeros(n_seats, np.uint8),
         refusals=np.zeros(n_seats, np.uint8),
         final_observations=np.zeros((n_seats, n_features), np.float32),
+        journal_ends=np.zeros(n_seats, np.int64),
     )
 
 

@@ -1,0 +1,87 @@
+"""What commands that run a scenario make of their options: which users, how many threads, where to write."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from simulator.config import Scenario
+
+
+def chosen_scenario(
+    config: str, users: int | None, days: int | None, seed: int | None, settings: tuple[str, ...]
+) -> Scenario:
+    """Return the scenario with the options written over it; faults are told by the option's own name."""
+    from dataclasses import replace
+
+    from experiments.config import ConfigError, load_scenario, read_setting
+
+    short = {
+        "population.n_users": ("--users", users),
+        "calendar.horizon_days": ("--days", days),
+        "seed": ("--seed", seed),
+    }
+    overrides = dict(read_setting(setting) for setting in settings)
+    for path, (option, value) in short.items():
+        if value is not None:
+            if path in overrides:
+                raise click.UsageError(f"{option} and --set {path} say the same thing; give one of them.")
+            overrides[path] = value
+    try:
+        return load_scenario(config, overrides)
+    except ConfigError as error:
+        raise ConfigError(
+            replace(fault, file=short[fault.path][0])
+            if fault.file == "--set" and fault.path in short and short[fault.path][1] is not None
+            else fault
+            for fault in error.faults
+        ) from None
+
+
+def output_folder(out: Path | None, name: str) -> Path:
+    """Return where to write; the folder is made with the first file, so that bad input leaves nothing."""
+    folder = Path("results") / name if out is None else out
+    for parent in (folder, *folder.parents):
+        if parent.exists():
+            if not parent.is_dir():
+                raise click.UsageError(f"cannot write to {folder}: {parent} is a file.")
+            if not os.access(parent, os.W_OK):
+                raise click.UsageError(f"cannot write to {folder}: no permission to write in {parent}.")
+            break
+    return folder
+
+
+def choose_threads(n_threads: int | None) -> None:
+    """Set how many threads run, where a number is given."""
+    if n_threads is None:
+        return
+    from simulator.compiled import use_threads
+
+    try:
+        use_threads(n_threads)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None
+
+
+@contextmanager
+def writing() -> Iterator[None]:
+    """Tell a failure to write as a message, not as a traceback."""
+    try:
+        yield
+    except OSError as error:
+        raise click.ClickException(f"cannot write {error.filename}: {error.strerror}") from None
+
+
+def plain_console() -> Console:
+    """Return standard output, without colours that nobody asked for."""
+    from rich.console import Console
+
+    return Console(highlight=False)
