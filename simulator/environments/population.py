@@ -142,6 +142,7 @@ class PopulationVectorEnv(VectorEnv[Any, Any, Any]):
         self.seats = blank_seats(self.num_envs, len(self.scenario.campaigns), self.n_slots, self.fleet)
         self.stock = blank_stock(self.fleet.scenario, self.fleet.world, len(self.fleet.books.by_day), self.n_slots)
         self.fleet.wishes(SILENT)
+        self.turn = 1 - self.turn
         self._look()
         return self._view.observations, self._infos(0.0)
 

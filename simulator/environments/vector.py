@@ -204,6 +204,7 @@ class NotifyVectorEnv(VectorEnv[Any, Any, Any]):
                 self.seats.seeds[i], self.seats.episodes[i] = given, 0
             else:
                 self.seats.episodes[i] += 1
+        self.turn = 1 - self.turn
         with on_threads(self.n_workers):
             seat_all(self.seats, self.stock, self.world, self.books, self.settings, self._view, chosen, self.bounds)
         self.is_ready = True

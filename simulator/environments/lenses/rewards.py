@@ -52,7 +52,8 @@ class RewardParts:
     weights: Mapping[str, float]
 
     def __post_init__(self) -> None:
-        """Check the weights."""
+        """Check the weights, and keep a copy, which unlike a read-only view can itself be copied."""
+        object.__setattr__(self, "weights", dict(self.weights))
         if not self.weights:
             raise ValueError(f"RewardParts: expected at least one of {', '.join(PARTS)}, got none")
         for name, weight in self.weights.items():

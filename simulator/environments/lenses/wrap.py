@@ -76,7 +76,7 @@ class LensVectorEnv(VectorWrapper[Any, Any, Any, Any, Any]):
 
     def action_masks(self) -> npt.NDArray[Any]:
         """Return the masks of the last observations, shape (U, A)."""
-        masks: npt.NDArray[Any] = self.env.action_masks()  # type: ignore[attr-defined]
+        masks: npt.NDArray[Any] = self.unwrapped.action_masks()  # type: ignore[attr-defined]
         return masks
 
 
