@@ -26,11 +26,11 @@ def lively(days: int = 4, **changes: Any) -> dict[str, Any]:
     return merged(merged(tree, much), changes)
 
 
-def single(name: str = "kairos/Notify-v0", **arguments: Any) -> gymnasium.Env[Any, Any]:
+def single(name: str = "kairos/Notify-v0", **arguments: Any) -> Any:
     return gymnasium.make(name, **arguments)
 
 
-def vector(name: str = "kairos/Notify-v0", num_envs: int = 3, **arguments: Any) -> gymnasium.vector.VectorEnv:
+def vector(name: str = "kairos/Notify-v0", num_envs: int = 3, **arguments: Any) -> Any:
     return gymnasium.make_vec(name, num_envs, vectorization_mode="vector_entry_point", **arguments)
 
 

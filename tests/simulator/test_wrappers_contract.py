@@ -226,12 +226,14 @@ def test_what_cannot_be_looked_at_is_refused():
     class Other(gymnasium.Env[Any, Any]):
         observation_space = gymnasium.spaces.Box(0, 1, (2,))
         action_space = gymnasium.spaces.Discrete(2)
-        observation_names = ("a", "b")
+        observation_names: tuple[str, ...] = ("a", "b")
 
     with pytest.raises(TypeError, match=r"^wrap: expected lenses, got the class OracleObservation; call it$"):
-        wrap(single(), OracleObservation)  # type: ignore[arg-type]
+        wrap(single(), OracleObservation)  # type: ignore[call-overload]
     with pytest.raises(TypeError, match=r"^wrap: expected lenses, got str$"):
-        wrap(single(), "oracle")  # type: ignore[arg-type]
+        wrap(single(), "oracle")  # type: ignore[call-overload]
+    with pytest.raises(TypeError, match=r"^wrap: expected lenses, got none$"):
+        wrap(single())
     with pytest.raises(TypeError, match=r"^wrap: expected a gymnasium.Env or a VectorEnv, got int$"):
         wrap(3, History(1))  # type: ignore[call-overload]
     with pytest.raises(TypeError, match=r"^OracleObservation: expected an environment of users .* got Other$"):
@@ -244,7 +246,7 @@ def test_what_cannot_be_looked_at_is_refused():
         "past1.action0",
         "past1.action1",
     )
-    Other.observation_names = ("a",)  # type: ignore[assignment]
+    Other.observation_names = ("a",)
     with pytest.raises(TypeError, match=r"^History: expected 1 entries an observation, as .* names them, got 2$"):
         wrap(Other(), History(1))
     del Other.observation_names

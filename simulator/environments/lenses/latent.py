@@ -109,6 +109,12 @@ def log_odds_of_rate(rate: float) -> float:
 
 
 @compiled
+def logged(level: float) -> float:
+    """Return ln(1 + level), in float64 although levels are float32."""
+    return math.log1p(1.0 * level)
+
+
+@compiled
 def write_latent(out: Floats, user: Record, world: World, slots: Ints, n_segments: int) -> None:
     """Write the entries of one user, encoded, not clipped; the record is brought up to now, so hand over a copy.
 
@@ -125,27 +131,27 @@ def write_latent(out: Floats, user: Record, world: World, slots: Ints, n_segment
     out[0] = user.status == PRESENT
     out[1] = user.opted_in >> PUSH & 1
     out[2] = user.opted_in >> EMAIL & 1
-    out[3] = math.log1p(24.0 * user.session_rate)
+    out[3] = logged(24.0 * user.session_rate)
     out[4] = log_odds_of_rate(24.0 * user.churn_rate)
-    out[5] = math.log1p(user.push_attention)
-    out[6] = math.log1p(user.email_attention)
+    out[5] = logged(user.push_attention)
+    out[6] = logged(user.email_attention)
     out[7] = user.open_bias
     out[8] = user.affinity[PUSH]
     out[9] = user.affinity[EMAIL]
-    out[10] = math.log1p(user.sensitivity)
+    out[10] = logged(user.sensitivity)
     out[11] = 0.5 * (user.table_row % N_BINS - N_BINS // 2)
     out[12] = law.organic[user.table_row, local % HOURS_A_WEEK]
     out[13] = law.attention[user.table_row, local % HOURS_A_WEEK]
     out[14] = competition
-    out[15] = math.log1p(user.habit)
+    out[15] = logged(user.habit)
     out[16] = user.satiation
     out[17] = user.salience
-    out[18] = math.log1p(user.honeymoon)
-    out[19] = math.log1p(user.dissatisfaction)
-    out[20] = math.log1p(user.irritation_push)
-    out[21] = math.log1p(user.irritation_email)
-    out[22] = math.log1p(user.irritation_in_app)
-    out[23] = math.log1p(user.fatigue)
+    out[18] = logged(user.honeymoon)
+    out[19] = logged(user.dissatisfaction)
+    out[20] = logged(user.irritation_push)
+    out[21] = logged(user.irritation_email)
+    out[22] = logged(user.irritation_in_app)
+    out[23] = logged(user.fatigue)
     out[24] = user.need_used
     out[25] = user.intent
     out[26] = in_context
@@ -156,7 +162,7 @@ def write_latent(out: Floats, user: Record, world: World, slots: Ints, n_segment
         elif user.mail_state[k] == IN_TRANSIT:
             out[29] += 1.0
     for k in range(N_CATEGORIES):
-        out[30 + k] = math.log1p(user.habituation[k])
+        out[30 + k] = logged(user.habituation[k])
         out[30 + N_CATEGORIES + k] = relevance(user, k)
     start = 30 + 2 * N_CATEGORIES
     for k in range(n_segments):

@@ -129,15 +129,17 @@ class LensEnv(gymnasium.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
 
 
 @overload
-def wrap(env: VectorEnv[Any, Any, Any], *lenses: Lens) -> VectorEnv[Any, Any, Any]: ...
+def wrap(env: VectorEnv[Any, Any, Any], *lenses: Lens) -> LensVectorEnv: ...
 @overload
-def wrap(env: gymnasium.Env[Any, Any], *lenses: Lens) -> gymnasium.Env[Any, Any]: ...
+def wrap(env: gymnasium.Env[Any, Any], *lenses: Lens) -> LensEnv: ...
 def wrap(env: Any, *lenses: Lens) -> Any:
     """Return an environment, single or vector, seen through some lenses; the first is nearest to the environment.
 
     Raises:
-        TypeError: no Gymnasium environment, or one that a lens cannot look at.
+        TypeError: no lens, no Gymnasium environment, or one that a lens cannot look at.
     """
+    if not lenses:
+        raise TypeError("wrap: expected lenses, got none")
     for lens in lenses:
         if isinstance(lens, type) or not hasattr(lens, "on"):
             got = f"the class {lens.__name__}; call it" if isinstance(lens, type) else type(lens).__name__
