@@ -145,12 +145,11 @@ def test_expected_conversion_has_the_same_mean_and_less_variance(policy):
     assert product.mean() > Z * product.std(ddof=1) / len(product) ** 0.5
 
 
-@pytest.mark.parametrize("trap", [CLICKS, OPENS], ids=["clicks", "opens"])
-def test_a_myopic_reward_is_a_trap(trap):
-    """By clicks it is best to send whenever it is allowed; in money, over a season, that is worse than silence.
+def test_a_myopic_reward_is_a_trap():
+    """By clicks, or opens, it is best to send whenever it is allowed; in money, over a season, that is worse than silence.
 
     Users are ten times as ready to leave from irritation as in the preset, so that 800 of them show it. Paired by user
-    under the same luck, in the view with less variance; both claims at a false-alarm rate of 1e-6.
+    under the same luck, in the view with less variance; each claim at a false-alarm rate of 1e-6.
     """
     harsh = {
         "calendar": {"horizon_days": 90},
@@ -158,13 +157,13 @@ def test_a_myopic_reward_is_a_trap(trap):
         "behaviour": {"churn": {"irritation_prob": 0.003}},
     }
     world = merged(scenario_of("ecommerce").model_dump(mode="json"), harsh)
-    rewards = {"trap": RewardParts(trap), "money": RewardParts(EXPECTED_CONVERSION)}
+    rewards = {"clicks": RewardParts(CLICKS), "opens": RewardParts(OPENS), "money": RewardParts(EXPECTED_CONVERSION)}
     always, never = (totals(rewards, world, 800, 3, policy) for policy in ("always", "never"))
-    gained = always["trap"] - never["trap"]
     lost = never["money"] - always["money"]
-    for claim in (gained, lost):
+    for claim in (always["clicks"], always["opens"], lost):
         assert claim.mean() > Z * claim.std(ddof=1) / len(claim) ** 0.5
-    assert (never["trap"] == 0).all()
+    assert (never["clicks"] == 0).all()
+    assert (never["opens"] == 0).all()
 
 
 def test_discounting_within_steps_is_refused():
