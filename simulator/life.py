@@ -304,6 +304,7 @@ def have_session(
     else:
         prob = law.organic_order_prob * (1.0 - user.need_used)
         margin, discount = law.margin_eur, 0.0
+    tally.expected_nano += nano(prob * (margin - discount))
     if luck.uniform(key, luck.SEND_ORDER + offset, index) < prob:
         if is_driven:
             category = int(category_of(user, world.campaigns[campaign]))

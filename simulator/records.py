@@ -423,6 +423,7 @@ TALLY = np.dtype(
         ("last_age", "i4"),
         ("counts", "i4", (int(Metric.SESSION_VALUE),)),
         ("money", "i8", (len(MONEY),)),
+        ("expected_nano", "i8"),  # over sessions: probability of an order times its margin less discount
     ]
 )
 

@@ -12,7 +12,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
 from policies.constraints import Suppression
-from policies.vocabulary import action_names
+from policies.vocabulary import action_names, feature_names
 from simulator.compiled import on_threads
 from simulator.config import Scenario
 from simulator.environments.seats import NANO, NOTIFY, SETTINGS, Seats, Stock, View, first_ineligible, look_all
@@ -27,8 +27,10 @@ from simulator.environments.vector import (
     checked_actions,
     ineligible_message,
     observation_space,
+    signals_of,
 )
 from simulator.fleet import SILENT, Fleet, settle_wishes
+from simulator.law import build_world
 from simulator.presets import scenario_of
 from simulator.records import Status
 from simulator.settlement import NO_WISH, REFUSED_HOURS
@@ -110,6 +112,7 @@ class PopulationVectorEnv(VectorEnv[Any, Any, Any]):
         self.epoch_hours = self.scenario.calendar.epoch_hours
         self.cap_names = self.scenario.constraints.limits().cap_names
         self.action_names = action_names(n_slots)
+        self.observation_names = feature_names(n_slots)
         self.single_observation_space = observation_space(n_slots)
         self.single_action_space = gymnasium.spaces.Discrete(len(self.action_names))
         self.observation_space = batch_space(self.single_observation_space, self.num_envs)
@@ -122,6 +125,7 @@ class PopulationVectorEnv(VectorEnv[Any, Any, Any]):
         settings["n_tiers"] = len(self.scenario.population.tiers)
         settings["epoch_hours"] = self.epoch_hours
         settings["end_hour"] = self.scenario.calendar.horizon_days * 24
+        self.world = build_world(self.scenario)  # the same for every seed
         self.fleet: Fleet | None = None
         self.seats: Seats
         self.stock: Stock
@@ -134,10 +138,11 @@ class PopulationVectorEnv(VectorEnv[Any, Any, Any]):
             raise ValueError(f"options: expected none, got {', '.join(map(repr, options))}")
         if seed is None:
             seed = self.scenario.seed if self.fleet is None else (self.fleet.scenario.seed + 1) % 2**63
-        self.fleet = Fleet(self.scenario.model_copy(update={"seed": seed}))
+        self.fleet = Fleet(self.scenario.model_copy(update={"seed": seed}), world=self.world)
         self.seats = blank_seats(self.num_envs, len(self.scenario.campaigns), self.n_slots, self.fleet)
         self.stock = blank_stock(self.fleet.scenario, self.fleet.world, len(self.fleet.books.by_day), self.n_slots)
         self.fleet.wishes(SILENT)
+        self.turn = 1 - self.turn
         self._look()
         return self._view.observations, self._infos(0.0)
 
@@ -171,7 +176,7 @@ class PopulationVectorEnv(VectorEnv[Any, Any, Any]):
         verdicts = settle_wishes([fleet], [wishes], fleet.shared, fleet.hour)[0]
         is_refused = verdicts == REFUSED_HOURS
         refusals[is_refused] = NO_BUDGET
-        before = fleet.tally["money"].copy()
+        before, signals_before = fleet.tally["money"].copy(), signals_of(fleet.tally)
         n_hours = min(self.epoch_hours, horizon - fleet.hour)
         fleet.step(wishes, verdicts, SILENT, n_hours)
         parts = fleet.tally["money"] - before
@@ -179,6 +184,7 @@ class PopulationVectorEnv(VectorEnv[Any, Any, Any]):
         self._look()
         infos = self._infos(float(n_hours))
         infos["reward_parts"] = parts
+        infos |= {name: now - signals_before[name] for name, now in signals_of(fleet.tally).items()}
         infos["refusals"] = refusals
         infos["queue_hours"] = np.where(is_refused, 0.0, verdicts)
         rewards = parts.sum(axis=1) / NANO
@@ -222,7 +228,7 @@ class PopulationVectorEnv(VectorEnv[Any, Any, Any]):
             "reasons": view.reasons,
             "candidates": view.slots,
             "elapsed_hours": np.full(self.num_envs, elapsed_hours),
-            "user_id": fleet.users["user_id"],
+            "user_id": fleet.users["user_id"].copy(),
             "hour": np.full(self.num_envs, float(fleet.hour)),
             "budget_left": fleet.shared.share_left(),
         }

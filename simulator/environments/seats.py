@@ -30,6 +30,7 @@ from simulator.records import (
     Floats,
     Ints,
     Kind,
+    Metric,
     Record,
     Records,
     Status,
@@ -57,6 +58,8 @@ LOCATION = int(Trigger.LOCATION)
 ELIGIBLE = int(Suppression.ELIGIBLE)
 EMPTY_SLOT = int(Suppression.EMPTY_SLOT)
 LEFT = int(Suppression.LEFT)
+OPENS = int(Metric.OPENS)
+CLICKS = int(Metric.CLICKS)
 NO_BUDGET = int(Suppression.NO_BUDGET)
 ALREADY_SENT = int(Suppression.ALREADY_SENT)
 SEEN_NOISE_SD = 0.5  # of the estimated interest; USER_MODEL: r + N(0, .5^2)
@@ -115,11 +118,14 @@ class Outcome(NamedTuple):
 
     rewards: Floats  # (U,) EUR
     parts: Ints  # (U, 5) nano-euro, not discounted
+    signals: Ints  # (U, 3) expected margin in nano-euro, opens, clicks: what other rewards may be made of
     elapsed_hours: Floats  # (U,)
     terminated: Ints  # (U,) bool
     truncated: Ints  # (U,) bool
     refusals: Ints  # (U,) uint8: why the action was not carried out, or ELIGIBLE
-    final_observations: Floats  # (U, K) where an episode ended
+    final_observations: Floats  # (U, K) where an episode ended, as the next two
+    final_users: Records  # (U,) USER, who sat there; room that is kept from step to step
+    final_slots: Ints  # (U, C) the candidates shown last
     journal_ends: Ints  # (U,) how far the worker's journal was written when the decision was through
 
 
@@ -557,6 +563,9 @@ def decide(
             campaign = -1
     for k in range(N_PARTS):
         outcome.parts[i, k] = -tally.money[k]
+    outcome.signals[i, 0] = -tally.expected_nano
+    outcome.signals[i, 1] = -tally.counts[OPENS]
+    outcome.signals[i, 2] = -tally.counts[CLICKS]
     seen = seen_state(user, history) if settings.by_event else (0, 0, 0, 0, 0)
     reward = 0.0
     weight = 1.0
@@ -601,6 +610,9 @@ def decide(
         weight *= settings.keep_per_epoch
     for k in range(N_PARTS):
         outcome.parts[i, k] += tally.money[k]
+    outcome.signals[i, 0] += tally.expected_nano
+    outcome.signals[i, 1] += tally.counts[OPENS]
+    outcome.signals[i, 2] += tally.counts[CLICKS]
     outcome.rewards[i] = reward
     outcome.elapsed_hours[i] = until - start
     outcome.refusals[i] = refusal
@@ -623,15 +635,18 @@ def rest(i: int, user: Record, outcome: Outcome) -> None:
 
 
 @compiled
-def make_way(episodes: Ints, final: Floats, last: Floats, i: int) -> None:
-    """Keep the last observation of an episode, and count the user who is leaving the seat.
+def make_way(i: int, seats: Seats, view: View, outcome: Outcome) -> None:
+    """Keep what was last of an episode, observation, candidates and user, and count the user who leaves the seat.
 
     A function of its own, because in a parallel loop's own body Numba takes writes to the arrays of a tuple for dead
     code and drops them.
     """
-    episodes[i] += 1
-    for k in range(last.shape[0]):
-        final[k] = last[k]
+    seats.episodes[i] += 1
+    outcome.final_users[i] = seats.users[i]
+    for k in range(view.observations.shape[1]):
+        outcome.final_observations[i, k] = view.observations[i, k]
+    for slot in range(view.slots.shape[1]):
+        outcome.final_slots[i, slot] = view.slots[i, slot]
 
 
 @compiled
@@ -701,7 +716,7 @@ def decide_all(
                 decide(i, actions[i], seats, stock, world, own, settings[0], view, outcome)
             look(i, w, int(seats.users[i].now_hours), seats, stock, world, settings[0], next_view, 1.0, 0.0)
             if settings[0].autoresets and (outcome.terminated[i] or outcome.truncated[i]):
-                make_way(seats.episodes, outcome.final_observations[i], next_view.observations[i], i)
+                make_way(i, seats, next_view, outcome)
                 sit_down(i, seats, stock, world, own, settings[0])
                 forget(own.journal_used, outcome.journal_ends[i])
                 look(i, w, int(seats.users[i].now_hours), seats, stock, world, settings[0], next_view, 1.0, 0.0)

@@ -114,6 +114,7 @@ class NotifyEnv(gymnasium.Env[npt.NDArray[np.float32], np.int64]):
 
     def __init__(self, scenario: str | Scenario | Mapping[str, Any] = "ecommerce", **arguments: Any) -> None:
         self.vector = NotifyVectorEnv(1, scenario, mode=self.mode, autoresets=False, **arguments)
+        self.observation_names = self.vector.observation_names
         self.observation_space = self.vector.single_observation_space
         self.action_space = self.vector.single_action_space
         self.render_mode = None

@@ -14,7 +14,7 @@ from gymnasium.vector.utils import batch_space
 from policies.constraints import say
 from policies.features import encoded_click_rate, encoded_margin
 from policies.history import N_COUNTERS
-from policies.vocabulary import action_names, features, n_features
+from policies.vocabulary import action_names, feature_names, features, n_features
 from simulator.behaviour.response import logistic
 from simulator.compiled import on_threads, threads
 from simulator.config import Scenario, did_you_mean
@@ -39,13 +39,14 @@ from simulator.law import build_world
 from simulator.population import people_record, trait_tables
 from simulator.population_run import USERS_WORTH_A_THREAD, PopulationRun, blank_books
 from simulator.presets import scenario_of
-from simulator.records import EMAIL, HISTORY, MONEY, N_CATEGORIES, PUSH, TALLY, USER, Records, World
+from simulator.records import EMAIL, HISTORY, MONEY, N_CATEGORIES, PUSH, TALLY, USER, Metric, Records, World
 from simulator.senders import Sender
 
 MODES = {"notify": NOTIFY, "daily": DAILY, "queue": QUEUE}
 EPOCH_HOURS = {"notify": 1, "daily": 24, "queue": 4}
 MOST_SLOTS = 64
 REWARD_PARTS = tuple(metric.name.lower() for metric in MONEY)
+SIGNALS = ("expected_margin", "opens", "clicks")  # columns of `Outcome.signals`
 Infos = dict[str, Any]
 
 
@@ -70,6 +71,8 @@ class NotifyVectorEnv(VectorEnv[Any, Any, Any]):
     | `candidates` | (U, C) int16 | the campaign in each slot, -1: none |
     | `elapsed_hours` | (U,) float64 | that the step took |
     | `reward_parts` | (U, 5) int64 | nano-euro: session_value, margin, discount, send_cost, complaint_cost |
+    | `expected_margin` | (U,) int64 | nano-euro: over the sessions, chance of an order times its margin less discount |
+    | `opens`, `clicks` | (U,) int64 | messages opened, and clicked |
     | `refusals` | (U,) uint8 | why the action was not carried out, 0: it was |
     | `user_id`, `hour` | (U,) | who sits there, and its hour |
 
@@ -140,6 +143,7 @@ class NotifyVectorEnv(VectorEnv[Any, Any, Any]):
         self.mode = mode
         self.on_ineligible = on_ineligible
         self.cap_names = chosen.constraints.limits().cap_names
+        self.observation_names = feature_names(n_slots)
         self.single_observation_space = observation_space(n_slots)
         self.action_names = names_of_actions(mode, n_slots)
         self.single_action_space = gymnasium.spaces.Discrete(len(self.action_names))
@@ -156,6 +160,9 @@ class NotifyVectorEnv(VectorEnv[Any, Any, Any]):
         self.stock = blank_stock(chosen, self.world, self.n_workers, n_slots)
         self.views = [blank_view(num_envs, n_slots, len(self.action_names)) for _ in range(2)]
         self.turn = 0
+        # Who sat where an episode ended in the last step, and the candidates shown last.
+        self.final_users = np.zeros(num_envs, USER)
+        self.final_candidates: npt.NDArray[Any] = np.full((num_envs, n_slots), -1, np.int16)
         self.settings = np.zeros(1, SETTINGS)
         settings = self.settings[0]
         settings["mode"] = MODES[mode]
@@ -207,6 +214,7 @@ class NotifyVectorEnv(VectorEnv[Any, Any, Any]):
                 self.seats.seeds[i], self.seats.episodes[i] = given, 0
             else:
                 self.seats.episodes[i] += 1
+        self.turn = 1 - self.turn
         with on_threads(self.n_workers):
             seat_all(self.seats, self.stock, self.world, self.books, self.settings, self._view, chosen, self.bounds)
         self.is_ready = True
@@ -236,7 +244,7 @@ class NotifyVectorEnv(VectorEnv[Any, Any, Any]):
             i = first_ineligible(chosen, view.masks)
             if i >= 0:
                 raise ValueError(ineligible_message(view, i, int(chosen[i]), self.action_names, self.cap_names))
-        outcome = blank_outcome(self.num_envs, n_features(self.n_slots))
+        outcome = blank_outcome(n_features(self.n_slots), self.final_users, self.final_candidates)
         self.turn = 1 - self.turn
         self.books.journal_used[:] = 0
         with on_threads(self.n_workers):
@@ -257,6 +265,7 @@ class NotifyVectorEnv(VectorEnv[Any, Any, Any]):
         truncated: npt.NDArray[np.bool_] = np.asarray(outcome.truncated, np.bool_)
         infos = self._infos(outcome.elapsed_hours)
         infos["reward_parts"] = outcome.parts
+        infos |= {name: outcome.signals[:, k] for k, name in enumerate(SIGNALS)}
         infos["refusals"] = outcome.refusals
         ended = terminated | truncated
         if not self.settings[0]["autoresets"]:
@@ -299,8 +308,8 @@ class NotifyVectorEnv(VectorEnv[Any, Any, Any]):
             "reasons": view.reasons,
             "candidates": view.slots,
             "elapsed_hours": elapsed_hours,
-            "user_id": self.seats.users["user_id"],
-            "hour": self.seats.users["now_hours"],
+            "user_id": self.seats.users["user_id"].copy(),  # the seats themselves change with the next step
+            "hour": self.seats.users["now_hours"].copy(),
         }
 
     def _seeds(self, seed: int | Sequence[int | None] | None) -> Sequence[int | None]:
@@ -373,18 +382,36 @@ def blank_view(n_seats: int, n_slots: int, n_actions: int) -> View:
     )
 
 
-def blank_outcome(n_seats: int, n_features: int) -> Outcome:
-    """Return room for what a decision leads to; fresh each step, so that nobody's rewards are overwritten."""
+def blank_outcome(n_features: int, final_users: Records, final_slots: npt.NDArray[Any]) -> Outcome:
+    """Return room for what a decision leads to; fresh each step, so that nobody's rewards are overwritten.
+
+    Args:
+        final_users, final_slots: room that is kept from step to step; only rows where an episode ended are written.
+    """
+    n_seats = len(final_users)
     return Outcome(
         rewards=np.zeros(n_seats),
         parts=np.zeros((n_seats, N_PARTS), np.int64),
+        signals=np.zeros((n_seats, len(SIGNALS)), np.int64),
         elapsed_hours=np.zeros(n_seats),
         terminated=np.zeros(n_seats, np.uint8),
         truncated=np.zeros(n_seats, np.uint8),
         refusals=np.zeros(n_seats, np.uint8),
         final_observations=np.zeros((n_seats, n_features), np.float32),
+        final_users=final_users,
+        final_slots=final_slots,
         journal_ends=np.zeros(n_seats, np.int64),
     )
+
+
+def signals_of(tally: Records) -> Infos:
+    """Return what tallies hold of the signals, each (U,) int64."""
+    counts = tally["counts"].astype(np.int64)
+    return {
+        "expected_margin": tally["expected_nano"].copy(),
+        "opens": counts[:, Metric.OPENS],
+        "clicks": counts[:, Metric.CLICKS],
+    }
 
 
 def blank_stock(scenario: Scenario, world: World, n_workers: int, n_slots: int) -> Stock:
