@@ -15,7 +15,8 @@ from policies.constraints import Suppression
 from policies.vocabulary import action_names, feature_names
 from simulator.compiled import on_threads
 from simulator.config import Scenario
-from simulator.environments.seats import NANO, NOTIFY, SETTINGS, Seats, Stock, View, first_ineligible, look_all
+from simulator.environments.deciding import first_ineligible, look_all
+from simulator.environments.seats import NANO, NOTIFY, SETTINGS, Seats, Stock, View
 from simulator.environments.vector import (
     MOST_SLOTS,
     Infos,

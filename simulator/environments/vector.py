@@ -18,6 +18,7 @@ from policies.vocabulary import action_names, feature_names, features, n_feature
 from simulator.behaviour.response import logistic
 from simulator.compiled import on_threads, threads
 from simulator.config import Scenario, did_you_mean
+from simulator.environments.deciding import decide_all, first_ineligible, seat_all
 from simulator.environments.journal import step_events
 from simulator.environments.seats import (
     DAILY,
@@ -31,9 +32,6 @@ from simulator.environments.seats import (
     Stock,
     View,
     blank_stock_rows,
-    decide_all,
-    first_ineligible,
-    seat_all,
 )
 from simulator.law import build_world
 from simulator.population import people_record, trait_tables

@@ -146,7 +146,7 @@ def test_expected_conversion_has_the_same_mean_and_less_variance(policy):
 
 
 def test_a_myopic_reward_is_a_trap():
-    """By clicks, or opens, it is best to send whenever it is allowed; in money, over a season, that is worse than silence.
+    """By clicks or opens it is best to send whenever it is allowed; in money, over a season, it is worse than silence.
 
     Users are ten times as ready to leave from irritation as in the preset, so that 800 of them show it. Paired by user
     under the same luck, in the view with less variance; each claim at a false-alarm rate of 1e-6.
