@@ -13,7 +13,7 @@ from experiments.faults import ConfigError
 COMMANDS = {
     "compare": ("experiments.simulate:compare", "Compare policies on the same users under common luck."),
     "config": ("experiments.config_command:config", "Check, show and list scenarios."),
-    "record": ("experiments.record_command:record", "Log every decision of a policy, and what followed."),
+    "record": ("experiments.recording.record_command:record", "Log every decision of a policy, and what followed."),
     "simulate": ("experiments.simulate:simulate", "Run one policy and measure what it comes to."),
 }
 

@@ -18,7 +18,7 @@ from simulator.measures import Measures
 from simulator.records import MONEY, NANO, Metric
 
 if TYPE_CHECKING:
-    from experiments.record import Recorded
+    from experiments.recording.record import Recorded
 
 LONGEST_HEADER = 10  # letters of a baseline's name that leave room for the rest in 80 columns
 LONGEST_NAME = 12

@@ -126,7 +126,7 @@ class NotifyVectorEnv(VectorEnv[Any, Any, Any]):
         check_choice("trigger", trigger, ("clock", "event"))
         check_range("num_envs", num_envs, 1, 2**31 - 1)
         check_range("n_slots", n_slots, 1, MOST_SLOTS)
-        check_range("epoch_hours", hours, 1, 24)
+        check_range("epoch_hours", hours, 24 if mode == "daily" else 1, 24)  # a plan is for 24 hours
         check_range("most_wait_hours", most_wait_hours, hours, 24 * 31)
         check_range("spread_hours", spread_hours, 0, max(horizon - hours, 0))
         check_range("journal_rows", journal_rows, 0, 2**31 - 1)

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from experiments.config import load_scenario
-from experiments.logging_policies import LoggingPolicy, uniform_policy
-from experiments.record import Recorded, journal_rows, ledger_header, record
+from experiments.recording.logging_policies import LoggingPolicy, uniform_policy
+from experiments.recording.record import Recorded, journal_rows, ledger_header, record
 from policies.ledger import (
     OUTCOME_KINDS,
     Decisions,

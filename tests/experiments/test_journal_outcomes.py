@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from experiments.journal_outcomes import outcomes_of
+from experiments.recording.journal_outcomes import outcomes_of
 from policies.ledger import OUTCOME_KINDS
 from simulator.records import EVENT, Event, Reason
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from experiments.logging_policies import (
+from experiments.recording.logging_policies import (
     draw_actions,
     of_document,
     of_function,

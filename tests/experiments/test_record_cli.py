@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
-from experiments import record_command
 from experiments.cli import main
 from experiments.config import load_scenario
+from experiments.recording import record_command
 from policies.codec import write
 from policies.ledger import read_decisions, read_endings, read_header, read_outcomes
 from policies.ledger.trajectories import trajectories

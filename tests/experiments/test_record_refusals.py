@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from experiments.logging_policies import LoggingPolicy, of_function, uniform_over_eligible, uniform_policy
-from experiments.record import ledger_header, record
+from experiments.recording.logging_policies import LoggingPolicy, of_function, uniform_over_eligible, uniform_policy
+from experiments.recording.record import ledger_header, record
 from policies.ledger import LedgerWriter, read_decisions
 from tests.experiments.recordings import asks_for_anything, environment
 

@@ -12,13 +12,10 @@ from gymnasium.utils.env_checker import check_env
 from gymnasium.vector import AutoresetMode
 from stable_baselines3.common.env_checker import check_env as check_env_for_sb3
 
-from experiments.config import load_scenario
 from policies.constraints import Suppression
 from policies.vocabulary import feature_names, n_actions, n_features
 from simulator.behaviour.interest import is_in_context
 from simulator.compiled import compiled, most_threads, on_threads
-from simulator.config import Scenario
-from simulator.environments import IDS
 from simulator.environments.vector import NotifyVectorEnv
 from simulator.events import EventEngine
 from simulator.fleet import SILENT, Fleet
@@ -26,30 +23,9 @@ from simulator.population_run import PopulationRun
 from simulator.records import Records, Status
 from simulator.senders import sender
 from simulator.settlement import NO_WISH
+from tests.simulator.seated import POPULATION, SINGLE_IDS, N, random_actions, scenario, vector
 
-SINGLE_IDS = tuple(IDS)
-POPULATION = "kairos/Population-v0"
-N = 6
 HOURS = 9 * 24 + 5  # not a midnight, whose census an environment has already taken
-
-
-def scenario(preset: str = "ecommerce", **overrides: Any) -> Scenario:
-    """A preset without budgets, small and short; overrides by dotted path."""
-    small = {"population.n_users": 200, "calendar.horizon_days": 12} | {
-        key.replace("__", "."): value for key, value in overrides.items()
-    }
-    world = load_scenario(preset, overrides=small)
-    return world.model_copy(update={"campaigns": tuple(c for c in world.campaigns if c.budget_eur is None)})
-
-
-def vector(name: str, num_envs: int = N, **arguments: Any) -> Any:
-    return gymnasium.make_vec(name, num_envs, vectorization_mode="vector_entry_point", **arguments)
-
-
-def random_actions(rng: np.random.Generator, masks: np.ndarray) -> np.ndarray:
-    """One eligible action each, uniformly; sends are preferred to silence where there are any."""
-    chosen: np.ndarray = (rng.random(masks.shape) * masks).argmax(axis=1)
-    return chosen
 
 
 @pytest.mark.parametrize("name", SINGLE_IDS)
@@ -359,110 +335,6 @@ def test_a_candidate_leaves_the_queue_when_it_is_sent_and_comes_back_with_fresh_
             n_sent += 1
         _, _, _, _, infos = env.step(actions)
     assert n_sent > 200
-
-
-# ------------------------------------------------------------------------------------------------------------ bad input
-
-
-def test_an_ineligible_action_is_an_error_that_says_why():
-    env = vector("kairos/Notify-v0", scenario=scenario())
-    _, infos = env.reset(seed=1)
-    i, action = np.argwhere(infos["action_mask"] == 0)[0]
-    actions = np.zeros(N, np.int64)
-    actions[i] = action
-    with pytest.raises(
-        ValueError, match=rf"sub-environment {i}: action {action} \(slot\d.(push|email)\) is not eligible: "
-    ):
-        env.step(actions)
-    hour = infos["hour"].copy()
-    assert np.array_equal(env.reset(options={"reset_mask": np.zeros(N, np.bool_)})[1]["hour"], hour), "nothing happened"
-
-
-@pytest.mark.parametrize("name", [*SINGLE_IDS, POPULATION])
-def test_an_ineligible_action_is_a_told_silence_if_so_configured(name):
-    """It earns and costs what silence does, and the reason is told."""
-    arguments: dict[str, Any] = {"scenario": scenario(population__n_users=N), "on_ineligible": "no_send"}
-    env, silent = vector(name, **arguments), vector(name, **arguments)
-    _, infos = env.reset(seed=6)
-    silent.reset(seed=6)
-    for _ in range(40):
-        masked = (infos["action_mask"] == 0).argmax(axis=1)
-        assert masked.any()
-        expected = infos["reasons"][np.arange(N), masked]
-        observations, rewards, terminated, truncated, infos = env.step(masked)
-        plain, silent_rewards, *_ = silent.step(np.zeros(N, np.int64))
-        assert np.array_equal(infos["refusals"], np.where(masked > 0, expected, 0))
-        assert np.array_equal(rewards, silent_rewards)
-        assert np.array_equal(observations, plain)
-        if name == POPULATION and (terminated | truncated).all():
-            break
-
-
-@pytest.mark.parametrize(
-    ("actions", "message"),
-    [
-        (np.zeros(N), r"actions: expected integers, got float64"),
-        (np.zeros(N - 1, int), rf"actions: expected shape \({N},\), got \({N - 1},\)"),
-        (np.zeros((N, 1), int), rf"actions: expected shape \({N},\), got \({N}, 1\)"),
-        (np.full(N, 9), r"actions: expected 0 to 8, got 9 at sub-environment 0"),
-        (np.full(N, -1), r"actions: expected 0 to 8, got -1 at sub-environment 0"),
-    ],
-)
-@pytest.mark.parametrize("name", ["kairos/Notify-v0", POPULATION])
-def test_actions_of_the_wrong_kind_are_told(name, actions, message):
-    env = vector(name, scenario=scenario())
-    env.reset(seed=1)
-    with pytest.raises(ValueError, match=message):
-        env.step(actions)
-
-
-@pytest.mark.parametrize(
-    ("arguments", "error", "message"),
-    [
-        ({"scenario": "ecomerce"}, ValueError, r"no preset 'ecomerce'; known: ecommerce, .*Did you mean 'ecommerce'\?"),
-        ({"scenario": "my.yaml"}, ValueError, r"Read a file with experiments.config.load_scenario"),
-        ({"scenario": 3}, TypeError, r"expected a preset's name, a Scenario or its data, got int"),
-        ({"n_slots": 0}, ValueError, r"n_slots: expected a whole number from 1 to 64, got 0"),
-        ({"n_slots": 2.0}, ValueError, r"n_slots: expected a whole number from 1 to 64, got 2.0"),
-        ({"on_ineligible": "ignore"}, ValueError, r"on_ineligible: expected 'error' or 'no_send', got 'ignore'"),
-        (
-            {"trigger": "events"},
-            ValueError,
-            r"trigger: expected 'clock' or 'event', got 'events'. Did you mean 'event'\?",
-        ),
-        ({"discount_per_hour": 0.0}, ValueError, r"discount_per_hour: expected above 0 and at most 1, got 0.0"),
-        ({"most_wait_hours": 0}, ValueError, r"most_wait_hours: expected a whole number from 1 to 744, got 0"),
-        ({"render_mode": "human"}, ValueError, r"there is nothing to render; expected None, got 'human'"),
-    ],
-)
-def test_bad_arguments_are_told(arguments, error, message):
-    with pytest.raises(error, match=message):
-        NotifyVectorEnv(2, **arguments)
-
-
-def test_a_seed_or_an_option_of_the_wrong_kind_is_told():
-    env = vector("kairos/Notify-v0", scenario=scenario())
-    with pytest.raises(ValueError, match=rf"seed: expected one integer or {N}, got 2"):
-        env.reset(seed=[1, 2])
-    with pytest.raises(ValueError, match=r"seed: expected 0 to 2\*\*63 - 1, got -6"):
-        env.reset(seed=-6)
-    with pytest.raises(ValueError, match=r"options: expected 'reset_mask' or nothing, got 'mask'"):
-        env.reset(options={"mask": None})
-    with pytest.raises(
-        ValueError, match=rf"options\['reset_mask'\]: expected bool of shape \({N},\), got int64 of \(3,\)"
-    ):
-        env.reset(options={"reset_mask": np.ones(3, np.int64)})
-
-
-def test_stepping_too_early_or_too_late_is_told():
-    env = gymnasium.make("kairos/Notify-v0", horizon_days=1)
-    with pytest.raises(gymnasium.error.ResetNeeded, match="call reset first"):
-        env.step(0)
-    env.reset(seed=1)
-    while not any(env.step(0)[2:4]):
-        pass
-    with pytest.raises(gymnasium.error.ResetNeeded, match="this episode is over; call reset"):
-        env.step(0)
 
 
 def test_churn_terminates_and_the_horizon_truncates():

@@ -16,8 +16,8 @@ import click
 from experiments.run_options import choose_threads, chosen_scenario, output_folder, plain_console, writing
 
 if TYPE_CHECKING:
-    from experiments.logging_policies import LoggingPolicy
-    from experiments.record import Recorded
+    from experiments.recording.logging_policies import LoggingPolicy
+    from experiments.recording.record import Recorded
     from simulator.config import Scenario
 
 INTERRUPTED = 130
@@ -90,7 +90,7 @@ def record(
 
 def _policy(name: str, slots: int | None) -> LoggingPolicy:
     """Return the policy of a name or a document's file."""
-    from experiments.logging_policies import of_document, uniform_policy
+    from experiments.recording.logging_policies import of_document, uniform_policy
     from policies.codec import DocumentError
     from policies.decide import load
     from simulator.config import did_you_mean
@@ -115,8 +115,8 @@ def _record_all(
     scenario: Scenario, policy: LoggingPolicy, folder: Path, is_interrupted: Callable[[], bool]
 ) -> Recorded:
     """Record one episode of every user, some thousands side by side at a time."""
-    from experiments.record import NOTHING, Shard, journal_rows, ledger_header
-    from experiments.record import record as record_shard
+    from experiments.recording.record import NOTHING, Shard, journal_rows, ledger_header
+    from experiments.recording.record import record as record_shard
     from experiments.runs import Watch
     from policies.ledger import LedgerWriter
     from simulator.environments.vector import NotifyVectorEnv

@@ -21,8 +21,8 @@ import numpy as np
 import numpy.typing as npt
 
 from experiments.config import config_hash
-from experiments.journal_outcomes import outcomes_of
-from experiments.logging_policies import LoggingPolicy, Probabilities, draw_actions
+from experiments.recording.journal_outcomes import outcomes_of
+from experiments.recording.logging_policies import LoggingPolicy, Probabilities, draw_actions
 from policies.constraints import CAP, Suppression, say
 from policies.ledger import (
     OUTCOME_KINDS,
