@@ -78,7 +78,7 @@ def test_all_parts_at_weight_one_are_the_environments_reward():
 
 
 def test_weights_are_of_euros_and_of_clicks():
-    lens = RewardParts({"clicks": 0.25, "send_cost": 3.0, "opens": -1.0})
+    lens = RewardParts({"clicks": 0.25, "send_cost": -3.0, "opens": -1.0})
     env = wrap(vector(num_envs=32, scenario=lively()), lens)
     _, infos = env.reset(seed=1)
     rng = np.random.default_rng(0)
@@ -86,7 +86,7 @@ def test_weights_are_of_euros_and_of_clicks():
     for _ in range(150):
         _, rewards, _, _, infos = env.step(eligible(rng, infos["action_mask"]))
         cost = infos["reward_parts"][:, 3] / 1e9
-        assert rewards == pytest.approx(0.25 * infos["clicks"] + 3.0 * cost - infos["opens"], abs=1e-12)
+        assert rewards == pytest.approx(0.25 * infos["clicks"] - 3.0 * cost - infos["opens"], abs=1e-12)
         clicks += infos["clicks"].sum()
         assert (infos["clicks"] <= infos["opens"]).all()
     assert clicks > 10
@@ -146,7 +146,7 @@ def test_expected_conversion_has_the_same_mean_and_less_variance(policy):
 
 
 def test_a_myopic_reward_is_a_trap():
-    """By clicks or opens it is best to send whenever it is allowed; in money, over a season, it is worse than silence.
+    """By clicks, or opens, it is best to send whenever one may; in money, over a season, that is worse than silence.
 
     Users are ten times as ready to leave from irritation as in the preset, so that 800 of them show it. Paired by user
     under the same luck, in the view with less variance; each claim at a false-alarm rate of 1e-6.
