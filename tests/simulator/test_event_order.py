@@ -10,6 +10,7 @@ import pytest
 
 from experiments.config import load_scenario
 from simulator.behaviour.attention import IN_TRANSIT, WAITING, earliest_scheduled
+from simulator.config import Constraints
 from simulator.events import EventEngine
 from simulator.fleet import Fleet
 from simulator.passing_time import SLOT, is_sooner, scheduled_event
@@ -42,7 +43,8 @@ def test_an_event_at_the_very_end_of_the_hour_waits_for_the_next():
 def crowded(engine):
     """Return a one-user run in which four scheduled events and a decision all fall on hour 30."""
     world = load_scenario("ecommerce", overrides={"population.n_users": 1, "calendar.horizon_days": 3, "seed": 4})
-    world = world.model_copy(update={"campaigns": tuple(c for c in world.campaigns if c.budget_eur is None)})
+    free = {"campaigns": tuple(c for c in world.campaigns if c.budget_eur is None), "constraints": Constraints()}
+    world = world.model_copy(update=free)
     done = engine(world)
     user = done.users[0]
     done.world.organic[:] = 0.0

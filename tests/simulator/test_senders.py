@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from experiments.config import load_scenario
-from simulator.config import Gateway, Outage
+from simulator.config import Constraints, Gateway, Outage
 from simulator.fleet import Fleet
 from simulator.records import Metric
 from simulator.senders import Sender, sender
@@ -21,7 +21,8 @@ def sends_per_reachable_week(name: str, epoch_hours: int, days: int = 28) -> flo
         "behaviour.withdrawal.push_prob": 0.0,
     }
     scenario = load_scenario("games", overrides=overrides)
-    scenario = scenario.model_copy(update={"campaigns": tuple(c for c in scenario.campaigns if c.budget_eur is None)})
+    free = {"campaigns": tuple(c for c in scenario.campaigns if c.budget_eur is None), "constraints": Constraints()}
+    scenario = scenario.model_copy(update=free)
     fleet = Fleet(scenario)
     users = fleet.users
     users["churn_rate"] = 0.0
