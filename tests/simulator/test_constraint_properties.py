@@ -221,6 +221,10 @@ class Witness:
             self.used[worker] = last
         return sent
 
+    def turn_page(self) -> None:
+        """Expect the journal to be emptied before the next event, as environments of single users do at each step."""
+        self.used = [0] * len(self.books.journal)
+
 
 def act_blindly(env: Env, witness: Witness, infos: dict[str, Any], seed: int, n_steps: int) -> tuple[int, int]:
     """Take random actions, eligible or not, and judge what becomes of each; return (sends, refusals)."""
@@ -240,6 +244,8 @@ def act_blindly(env: Env, witness: Witness, infos: dict[str, Any], seed: int, n_
                     allowed = witness.life(int(users[i])).allows(int(hours[i]), slots[i, slot], channel)
                     assert allowed == is_open, say(why[i, 1 + 2 * slot + c])
         actions = draw.integers(1, mask.shape[1], len(mask))
+        if mode != "population":
+            witness.turn_page()
         infos = env.step(actions)[4]
         sent = witness.read()
         for i, action in enumerate(actions):
@@ -258,8 +264,7 @@ def act_blindly(env: Env, witness: Witness, infos: dict[str, Any], seed: int, n_
 
 def beside(scenario: Scenario, seed: int, n_steps: int, **arguments: Any) -> tuple[int, int]:
     """Act blindly on five users side by side, each in an episode of its own."""
-    env = NotifyVectorEnv(5, scenario, n_slots=3, on_ineligible="no_send", **arguments)
-    env.books = blank_books(scenario, env.n_workers, ROWS)
+    env = NotifyVectorEnv(5, scenario, n_slots=3, on_ineligible="no_send", journal_rows=ROWS, **arguments)
     env.reset(seed=seed)
     env.books.journal_used[:] = 0
     env.seats.episodes[:] = np.arange(5) * 1000  # so that no two seats have users of the same number
