@@ -65,7 +65,8 @@ def test_returns_of_world_c_are_the_closed_form_and_the_luck_of_opting_out(
     venv = FleetVecEnv(env)
 
     def fatigue_of(observations: npt.NDArray[np.float32]) -> Floats:
-        return np.expm1(observations[..., 0].astype(np.float64))
+        fatigue: Floats = np.expm1(observations[..., 0].astype(np.float64))
+        return fatigue
 
     def value(observations: npt.NDArray[np.float32]) -> Floats:
         return worth(fatigue_of(observations)) * (observations[..., 1] == 0)
@@ -147,7 +148,8 @@ def test_returns_at_events_are_those_of_hours_with_silence_in_between(seed: int,
         return 0.02 * np.tanh(observations @ weights)  # of the size of what is earned
 
     def act(observations: npt.NDArray[np.float32], masks: Any) -> npt.NDArray[np.int64]:
-        return (rng.random(masks.shape) * masks).argmax(axis=1)
+        actions: npt.NDArray[np.int64] = (rng.random(masks.shape) * masks).argmax(axis=1)
+        return actions
 
     venv = seat(trigger="event", most_wait_hours=30, discount_per_hour=keep)
     keeper = KeepsHours(venv)

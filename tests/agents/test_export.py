@@ -26,7 +26,14 @@ from tests.agents.walk import WalkVectorEnv
 
 N_USERS = 100
 N_OBSERVATIONS = 2_000
-LEARNING = {"n_steps": 16, "batch_size": 400, "n_epochs": 4, "learning_rate": 3e-3, "seed": 3, "device": "cpu"}
+LEARNING: dict[str, Any] = {
+    "n_steps": 16,
+    "batch_size": 400,
+    "n_epochs": 4,
+    "learning_rate": 3e-3,
+    "seed": 3,
+    "device": "cpu",
+}
 
 
 def fleet(name: str = "kairos/Notify-v0", **arguments: Any) -> FleetVecEnv:
@@ -44,7 +51,7 @@ def trained() -> MaskablePPO:
 @pytest.fixture(scope="module")
 def met() -> tuple[Any, Any]:
     """What a fleet shows that is sent to at random: observations (N, K), masks (N, A)."""
-    venv = fleet(spread_hours=48)
+    venv: Any = fleet(spread_hours=48)
     rng = np.random.default_rng(4)
     observations, masks = [venv.reset().copy()], [np.stack(venv.env_method("action_masks"))]
     while len(observations) * N_USERS < N_OBSERVATIONS:
@@ -56,7 +63,7 @@ def met() -> tuple[Any, Any]:
     return np.concatenate(observations), np.concatenate(masks)
 
 
-def own_probabilities(model: MaskablePPO, observations: Any, masks: Any) -> Any:
+def own_probabilities(model: Any, observations: Any, masks: Any) -> Any:
     """Return what the library itself draws by, float32, shape (N, A)."""
     with torch.no_grad():
         distribution = model.policy.get_distribution(torch.as_tensor(observations), action_masks=masks)
@@ -148,7 +155,8 @@ def test_what_is_written_is_what_is_read(trained: MaskablePPO) -> None:
     again = read(write(document))
     assert again == document
     weights = torch.tensor(again.model.layers[0].weights)  # type: ignore[union-attr]
-    assert torch.equal(weights, trained.policy.mlp_extractor.policy_net[0].weight)
+    first: Any = trained.policy.mlp_extractor.policy_net[0]
+    assert torch.equal(weights, first.weight)
 
 
 class Other(nn.Module):

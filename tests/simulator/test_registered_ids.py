@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from typing import Any
 
@@ -15,6 +14,7 @@ from gymnasium.vector import AutoresetMode
 from stable_baselines3.common.env_checker import check_env as check_env_for_sb3
 
 from simulator.environments import IDS, register
+from simulator.environments.vector import NotifyVectorEnv
 from simulator.exact.registration import ENTRY_POINTS
 from simulator.presets import scenario_of
 from tests.architecture.imports import ROOT, python_files
@@ -22,7 +22,7 @@ from tests.architecture.imports import ROOT, python_files
 SPECS = {name: spec for name, spec in sorted(gymnasium.registry.items()) if name.startswith("kairos/")}
 SINGLES = [name for name, spec in SPECS.items() if spec.entry_point is not None]
 VECTORS = [name for name, spec in SPECS.items() if spec.vector_entry_point is not None]
-SMALL = {"scenario": scenario_of("learning").model_dump(mode="json"), "horizon_days": 3}
+SMALL: dict[str, Any] = {"scenario": scenario_of("learning").model_dump(mode="json"), "horizon_days": 3}
 N = 3
 
 
@@ -33,6 +33,11 @@ def arguments(name: str) -> dict[str, Any]:
 
 def vector(name: str | EnvSpec, num_envs: int = N, **more: Any) -> Any:
     return gymnasium.make_vec(name, num_envs, vectorization_mode="vector_entry_point", **more)
+
+
+def single_that_forgives(name: str) -> gymnasium.Env[Any, Any]:
+    """Checkers act without looking at masks."""
+    return gymnasium.make(name) if name in ENTRY_POINTS else gymnasium.make(name, on_ineligible="no_send")
 
 
 def walk(env: Any, n_steps: int) -> list[bytes]:
@@ -68,14 +73,12 @@ def test_an_id_that_is_spoken_of_exists() -> None:
 
 @pytest.mark.parametrize("name", SINGLES)
 def test_gymnasiums_checker_is_content(name: str) -> None:
-    silent = {} if name in ENTRY_POINTS else {"on_ineligible": "no_send"}
-    check_env(gymnasium.make(name, **silent).unwrapped)
+    check_env(single_that_forgives(name).unwrapped)
 
 
 @pytest.mark.parametrize("name", SINGLES)
 def test_stable_baselines_checker_is_content(name: str) -> None:
-    silent = {} if name in ENTRY_POINTS else {"on_ineligible": "no_send"}
-    check_env_for_sb3(gymnasium.make(name, **silent))
+    check_env_for_sb3(single_that_forgives(name))
 
 
 @pytest.mark.parametrize("name", VECTORS)
@@ -123,10 +126,24 @@ def test_a_population_without_a_number_has_its_scenarios() -> None:
     assert gymnasium.make_vec(EnvSpec.from_json(env.spec.to_json())).num_envs == env.num_envs
 
 
-def test_a_scenario_as_an_object_rebuilds_from_json_too() -> None:
+@pytest.mark.parametrize("name", [*IDS, "kairos/Population-v0"])
+def test_a_scenario_as_an_object_goes_through_json_too(name: str) -> None:
     scenario = scenario_of(SMALL["scenario"])
-    for env in (gymnasium.make("kairos/Notify-v0", scenario=scenario), vector("kairos/Notify-v0", scenario=scenario)):
-        json.loads(env.spec.to_json())
+    makers: list[Any] = [vector, gymnasium.make] if name in IDS else [vector]
+    for make in makers:
+        env: Any = make(name, scenario=scenario, horizon_days=3)
+        again: Any = (gymnasium.make_vec if make is vector else gymnasium.make)(EnvSpec.from_json(env.spec.to_json()))
+        assert again.spec == env.spec
+        assert walk(again, 5) == walk(env, 5)
+
+
+def test_a_specification_belongs_to_its_environment() -> None:
+    """Not to the class, nor to the registry."""
+    one, other = (gymnasium.make("kairos/Notify-v0", n_slots=n, **SMALL) for n in (1, 2))
+    assert (one.spec.kwargs["n_slots"], other.spec.kwargs["n_slots"]) == (1, 2)  # type: ignore[union-attr]
+    assert gymnasium.spec("kairos/Notify-v0").kwargs == {}
+    assert NotifyVectorEnv(1).spec is None
+    assert NotifyVectorEnv.spec is None
 
 
 @pytest.mark.parametrize("make", [gymnasium.make, vector])
