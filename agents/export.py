@@ -115,6 +115,6 @@ def _layers(policy: ActorCriticPolicy | MaskableActorCriticPolicy) -> tuple[Laye
         elif type(module) in ACTIVATIONS and layers and layers[-1].activation == "identity":
             layers[-1] = Layer(layers[-1].weights, layers[-1].bias, ACTIVATIONS[type(module)])
         else:
-            known = ", ".join(["Linear", *(kind.__name__ for kind in ACTIVATIONS)])
-            raise TypeError(f"network_document: expected layers of {known}, got {type(module).__name__}")
+            known = ", ".join(kind.__name__ for kind in ACTIVATIONS)
+            raise TypeError(f"network_document: expected layers of Linear, {known}, got {type(module).__name__}")
     return tuple(layers)

@@ -399,11 +399,6 @@ def _check_mode(env: NotifyVectorEnv) -> None:
             f"env: expected mode {' or '.join(map(repr, MODES))}, got {env.mode!r}: its actions name no channel, and a "
             "ledger's do"
         )
-    epoch_hours = int(env.settings[0]["epoch_hours"])
-    if env.mode == "daily" and epoch_hours != 24:
-        raise ValueError(
-            f"env: expected epoch_hours=24 for daily plans, so that none outlasts its day, got {epoch_hours}"
-        )
 
 
 def _run_key(env: NotifyVectorEnv, policy: LoggingPolicy, seed: int) -> int:

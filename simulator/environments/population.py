@@ -17,6 +17,7 @@ from simulator.compiled import on_threads
 from simulator.config import Scenario
 from simulator.environments.deciding import first_ineligible, look_all
 from simulator.environments.seats import NANO, NOTIFY, SETTINGS, Seats, Stock, View
+from simulator.environments.specification import PlainSpec
 from simulator.environments.vector import (
     MOST_SLOTS,
     Infos,
@@ -84,6 +85,7 @@ class PopulationVectorEnv(VectorEnv[Any, Any, Any]):
     """
 
     metadata: dict[str, Any] = {"autoreset_mode": AutoresetMode.DISABLED, "render_modes": []}  # noqa: RUF012
+    spec = PlainSpec()
 
     def __init__(
         self,

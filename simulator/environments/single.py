@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from simulator.config import Scenario
+from simulator.environments.specification import PlainSpec
 from simulator.environments.vector import Infos, NotifyVectorEnv
 
 
@@ -110,6 +111,7 @@ class NotifyEnv(gymnasium.Env[npt.NDArray[np.float32], np.int64]):
     """
 
     metadata: dict[str, Any] = {"render_modes": []}  # noqa: RUF012
+    spec = PlainSpec()
     mode: ClassVar[str] = "notify"
 
     def __init__(self, scenario: str | Scenario | Mapping[str, Any] = "ecommerce", **arguments: Any) -> None:

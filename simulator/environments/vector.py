@@ -33,6 +33,7 @@ from simulator.environments.seats import (
     View,
     blank_stock_rows,
 )
+from simulator.environments.specification import PlainSpec
 from simulator.law import build_world
 from simulator.population import people_record, trait_tables
 from simulator.population_run import USERS_WORTH_A_THREAD, PopulationRun, blank_books
@@ -96,6 +97,7 @@ class NotifyVectorEnv(VectorEnv[Any, Any, Any]):
     """
 
     metadata: dict[str, Any] = {"autoreset_mode": AutoresetMode.SAME_STEP, "render_modes": []}  # noqa: RUF012
+    spec = PlainSpec()
 
     def __init__(
         self,
@@ -455,11 +457,10 @@ def checked_actions(actions: npt.ArrayLike, n_seats: int, n_actions: int) -> npt
         raise ValueError(f"actions: expected integers, got {given.dtype}")
     if given.shape != (n_seats,):
         raise ValueError(f"actions: expected shape ({n_seats},), got {given.shape}")
-    chosen = given.astype(np.int64)
-    if len(chosen) and (chosen.min() < 0 or chosen.max() >= n_actions):
-        i = int(np.flatnonzero((chosen < 0) | (chosen >= n_actions))[0])
-        raise ValueError(f"actions: expected 0 to {n_actions - 1}, got {chosen[i]} at sub-environment {i}")
-    return chosen
+    if len(given) and (given.min() < 0 or given.max() >= n_actions):
+        i = int(np.flatnonzero((given < 0) | (given >= n_actions))[0])
+        raise ValueError(f"actions: expected 0 to {n_actions - 1}, got {given[i]} at sub-environment {i}")
+    return given.astype(np.int64)
 
 
 def ineligible_message(view: View, i: int, action: int, names: tuple[str, ...], cap_names: tuple[str, ...]) -> str:

@@ -26,6 +26,7 @@ def collected(
     value: Value,
     gamma: float,
     keeper: Keeper | None = None,
+    seed: int = 7,
     **settings: Any,
 ) -> Rollout:
     """Return one rollout of n_steps, with lambda = 1.
@@ -33,9 +34,11 @@ def collected(
     Args:
         act: maps observations (E, K) and masks (E, A), None for PPO, to actions (E,).
         value: maps observations (E, K) to values (E,), in the place of the critic.
+        keeper: keeps the rollout.
+        seed: of the environments.
     """
     model = algorithm(
-        *("MlpPolicy", venv), device="cpu", seed=7, n_steps=n_steps, batch_size=n_steps * venv.num_envs, n_epochs=1,
+        *("MlpPolicy", venv), device="cpu", seed=seed, n_steps=n_steps, batch_size=n_steps * venv.num_envs, n_epochs=1,
         gamma=gamma, gae_lambda=1.0, **settings,
     )  # fmt: skip
     policy: Any = model.policy

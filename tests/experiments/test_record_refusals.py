@@ -64,11 +64,6 @@ def test_a_queue_is_refused() -> None:
         ledger_header(environment(mode="queue"))
 
 
-def test_daily_plans_that_outlast_their_epoch_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"expected epoch_hours=24 for daily plans, .* got 4"):
-        ledger_header(environment(mode="daily", epoch_hours=4))
-
-
 def test_a_full_journal_is_an_error_that_names_the_option(tmp_path: Path) -> None:
     env = environment(journal_rows=8)
     with LedgerWriter(tmp_path, ledger_header(env)) as writer, pytest.raises(RuntimeError) as caught:

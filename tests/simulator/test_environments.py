@@ -1,19 +1,16 @@
-"""The environments' contract: Gymnasium's and SB3's checkers, and our own for what those do not ask."""
+"""The environments' contract, beyond what the libraries' own checkers ask (`test_registered_ids.py`)."""
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import gymnasium
 import numpy as np
 import pytest
-from gymnasium.utils.env_checker import check_env
 from gymnasium.vector import AutoresetMode
-from stable_baselines3.common.env_checker import check_env as check_env_for_sb3
 
 from policies.constraints import Suppression
-from policies.vocabulary import feature_names, n_actions, n_features
+from policies.vocabulary import n_actions, n_features
 from simulator.behaviour.interest import is_in_context
 from simulator.compiled import compiled, most_threads, on_threads
 from simulator.environments.vector import NotifyVectorEnv
@@ -26,16 +23,6 @@ from simulator.settlement import NO_WISH
 from tests.simulator.seated import POPULATION, SINGLE_IDS, N, random_actions, scenario, vector
 
 HOURS = 9 * 24 + 5  # not a midnight, whose census an environment has already taken
-
-
-@pytest.mark.parametrize("name", SINGLE_IDS)
-def test_gymnasiums_checker_is_content(name):
-    check_env(gymnasium.make(name, on_ineligible="no_send").unwrapped)
-
-
-@pytest.mark.parametrize("name", SINGLE_IDS)
-def test_stable_baselines_checker_is_content(name):
-    check_env_for_sb3(gymnasium.make(name, on_ineligible="no_send"))
 
 
 @pytest.mark.parametrize("name", [*SINGLE_IDS, POPULATION])
@@ -65,14 +52,6 @@ def test_spaces_types_and_ranges(name):
         assert rewards == pytest.approx(infos["reward_parts"].sum(axis=1) / 1e9)
         if name == POPULATION and truncated.any():
             break
-
-
-def test_the_specification_of_an_environment_rebuilds_it():
-    """EnvSpec goes through JSON: a run can be rebuilt from its file."""
-    env: Any = gymnasium.make("kairos/Notify-v0", scenario=scenario().model_dump(mode="json"), n_slots=2)
-    again = gymnasium.make(gymnasium.envs.registration.EnvSpec.from_json(env.spec.to_json()))
-    assert np.array_equal(env.reset(seed=3)[0], again.reset(seed=3)[0])
-    json.dumps(feature_names(2))
 
 
 @pytest.mark.parametrize("name", SINGLE_IDS)

@@ -1,4 +1,4 @@
-"""The exact worlds as environments: Gymnasium's checker, the vector form against the single one, manners, errors."""
+"""The exact worlds as environments: the vector form against the single one, manners, errors."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import gymnasium
 import numpy as np
 import pytest
 from gymnasium.error import ResetNeeded
-from gymnasium.utils.env_checker import check_env
 from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
 
 import simulator.exact
@@ -40,19 +39,6 @@ def vector(name: str, num_envs: int, **options: Any) -> VectorEnv[Any, Any, Any]
 def allowed_actions(masks: Any, generator: np.random.Generator) -> Any:
     """One allowed action drawn for each row of masks, shape (n,)."""
     return (masks * generator.random(masks.shape)).argmax(axis=1)
-
-
-@pytest.mark.parametrize("name", IDS)
-def test_gymnasiums_checker_finds_nothing(name):
-    check_env(gymnasium.make(name).unwrapped)
-
-
-@pytest.mark.parametrize("name", IDS)
-def test_a_spec_rebuilds_its_environment(name):
-    env = gymnasium.make(name)
-    assert env.spec is not None
-    again = gymnasium.make(gymnasium.envs.registration.EnvSpec.from_json(env.spec.to_json()))
-    assert again.observation_space == env.observation_space
 
 
 def test_registering_twice_changes_nothing():
