@@ -10,18 +10,19 @@ import gymnasium
 import numpy as np
 import pytest
 import torch
-from gymnasium.wrappers import RescaleObservation
 from sb3_contrib import MaskablePPO
+from sb3_contrib.common.maskable.policies import MaskableActorCriticPolicy
 from stable_baselines3 import DQN, PPO
 from torch import nn
 
-import simulator.environments  # noqa: F401  registers the ids
 from agents.export import network_document
 from agents.vec_env import FleetVecEnv
 from policies.codec import read, write
 from policies.decide import Policy, load
 from policies.document import Epsilon, NetworkInput, Softmax
-from policies.vocabulary import feature_names, n_actions, n_features
+from policies.vocabulary import n_actions, n_features
+from simulator.environments.lenses import RunningNormalisation, wrap
+from simulator.environments.lenses.normalisation import normalised
 from tests.agents.walk import WalkVectorEnv
 
 N_USERS = 100
@@ -121,32 +122,50 @@ def test_other_sizes_and_activations(net_arch: Any, activation: type[nn.Module],
     np.testing.assert_allclose(found, exact, rtol=0, atol=1e-13 * scale)
 
 
-def test_numbers_of_a_normalisation_are_handed_over(met: tuple[Any, Any]) -> None:
-    """The network sees what Gymnasium's wrapper makes of an observation; the document, the observation itself."""
-    env = gymnasium.make("kairos/Notify-v0")
-    model = MaskablePPO("MlpPolicy", RescaleObservation(env, np.float32(-1.0), np.float32(1.0)), **LEARNING)
-    space: Any = env.observation_space
-    low, high = (bound.astype(np.float64) for bound in (space.low, space.high))
-    inputs = [
-        NetworkInput(name, mean, scale)
-        for name, mean, scale in zip(feature_names(4), (low + high) / 2, (high - low) / 2, strict=True)
-    ]
-    policy = Policy(network_document(model.policy, "rescaled", inputs=inputs, exploration=Epsilon(0.1)))
-    best = network_document(model.policy, "rescaled", inputs=inputs)
-    observations, masks = met[0][:100], met[1][:100]
-    seen = (observations - (low + high) / 2) / ((high - low) / 2)
-    single, scale = own_probabilities(model, seen.astype(np.float32), masks), in_float64(model, seen, masks)[1]
-    found = np.array([Policy(best).probabilities(*pair) for pair in zip(observations, masks, strict=True)])
-    np.testing.assert_allclose(found, single, rtol=0, atol=1e-6 * scale)
-    assert policy.document.exploration == Epsilon(0.1)
+def test_the_numbers_of_a_normalisation_go_with_the_network(met: tuple[Any, Any]) -> None:
+    """The network has learnt on what the lens shows of an observation; the document reads the observation itself."""
+    env = wrap(fleet().env, RunningNormalisation())
+    model: Any = MaskablePPO("MlpPolicy", FleetVecEnv(env), **LEARNING).learn(3 * 16 * N_USERS)
+    layer: Any = env.layer
+    inputs = [NetworkInput(**entry.to_data()) for entry in layer.inputs]
+    document = network_document(model.policy, "normalised", inputs=inputs)
+    observations, masks = met[0][:300], met[1][:300]
+    mean, scale, clip = (np.array([getattr(entry, name) for entry in inputs]) for name in ("mean", "scale", "clip"))
+    seen = normalised(observations, mean, scale, clip)
+    found = np.array([Policy(document).probabilities(*pair) for pair in zip(observations, masks, strict=True)])
+    own, size = own_probabilities(model, seen, masks), in_float64(model, seen, masks)[1]
+    np.testing.assert_allclose(found, own, rtol=0, atol=1e-6 * size)
+    assert np.abs(own_probabilities(model, observations, masks) - own).max() > 0.01, "it matters"
     with pytest.raises(
-        ValueError,
-        match=r"observation\[0\] \(local_hour_sin\)|observation\[2\] \(is_weekend\): expected the vocabulary's "
-        r"range 0.0 to 1.0, got -1.0 to 1.0; was it normalised\?",
+        ValueError, match=r"expected the vocabulary's range -1.0 to 1.0, got -10.0 to 10.0; was it norm"
     ):
-        network_document(model.policy, "rescaled")
+        network_document(model.policy, "normalised")
     with pytest.raises(ValueError, match="inputs: expected 57, one an input of the network, got 56"):
-        network_document(model.policy, "rescaled", inputs=inputs[:-1])
+        network_document(model.policy, "normalised", inputs=inputs[:-1])
+
+
+@pytest.mark.parametrize(
+    ("bound", "message"),
+    [
+        ("low", r"observation\[2\] \(is_weekend\): expected the vocabulary's range 0.0 to 1.0, got -2.0 to 1.0; was"),
+        ("high", r"observation\[2\] \(is_weekend\): expected the vocabulary's range 0.0 to 1.0, got 0.0 to 3.0; was"),
+    ],
+)
+def test_other_ranges_than_the_vocabularys_are_refused(bound: str, message: str) -> None:
+    space: Any = fleet().observation_space
+    bounds = {"low": space.low.copy(), "high": space.high.copy()}
+    bounds[bound][2] = {"low": -2.0, "high": 3.0}[bound]
+    policy = MaskableActorCriticPolicy(
+        gymnasium.spaces.Box(**bounds, dtype=np.float32), gymnasium.spaces.Discrete(n_actions(4)), lambda _: 1e-3
+    )
+    with pytest.raises(ValueError, match=message):
+        network_document(policy, "other ranges")
+
+
+def test_how_it_explores_is_the_callers_to_say(trained: MaskablePPO, met: tuple[Any, Any]) -> None:
+    document = network_document(trained.policy, "small", exploration=Epsilon(0.1))
+    mask = np.ones(n_actions(4), np.bool_)
+    assert sorted(Policy(document).probabilities(met[0][0], mask)) == pytest.approx([0.1 / 9] * 8 + [0.9 + 0.1 / 9])
 
 
 def test_what_is_written_is_what_is_read(trained: MaskablePPO) -> None:
