@@ -138,18 +138,35 @@ def standing(rules: Struct, history: Struct, moment: Struct) -> int:
         Bits: 0 to 7 the caps that are reached, 8 to 11 the channels whose minimum gap is not over, 12 to 15 the
         channels on which it is quiet.
     """
+    return standing_on(rules, history, moment, ALL_CHANNELS)
+
+
+def standing_on(rules: Struct, history: Struct, moment: Struct, channels: int) -> int:
+    """Do as `standing` for some channels only, those that may be used at all: most users have not permitted all.
+
+    Caps and gaps of other channels, and of those on which it is quiet for every message, need not be looked at: the
+    permission or the quiet hours hold a message back first.
+
+    Args:
+        channels: bits of the channels.
+    """
     bits = 0
+    usable = channels & ALL_CHANNELS
+    if is_quiet(rules, moment):
+        bits |= rules.quiet_channels * (1 << FIRST_QUIET)
+        if rules.passes_quiet == 0:
+            usable &= ALL_CHANNELS ^ rules.quiet_channels
+    if usable == 0:
+        return bits
     for k in range(rules.n_caps):
-        if is_cap_reached(rules, history, moment, k):
+        if rules.cap_channels[k] & usable and is_cap_reached(rules, history, moment, k):
             bits |= 1 << k
     if moment.hour - history.sent_hour < rules.gap_hours:
         bits |= ALL_CHANNELS << FIRST_GAP
     for channel in range(N_CHANNELS):
         gap = int(rules.channel_gap_hours[channel])
-        if gap > 0 and has_sent_since(history, moment.hour - gap + 1, 1 << channel):
+        if gap > 0 and usable >> channel & 1 and has_sent_since(history, moment.hour - gap + 1, 1 << channel):
             bits |= 1 << (FIRST_GAP + channel)
-    if is_quiet(rules, moment):
-        bits |= rules.quiet_channels * (1 << FIRST_QUIET)
     return bits
 
 

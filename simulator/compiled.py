@@ -199,7 +199,7 @@ def rebuilt(*modules: ModuleType) -> Any:
             if isinstance(value, FunctionType) and value.__module__ == module.__name__:
                 twin = FunctionType(value.__code__, world, value.__name__, value.__defaults__, value.__closure__)
                 twin.__module__, twin.__qualname__ = value.__module__, value.__qualname__
-                twins[value] = bit_count if value.__name__ == "bit_count" else _decorate(twin)
+                twins[value] = bit_count if value.__name__ == "bit_count" else _decorate(twin, is_inlined=True)
     for world in worlds:
         for name, value in world.items():
             if isinstance(value, FunctionType) and value in twins:

@@ -21,6 +21,7 @@ remembered_sends = COMPILED.remembered_sends
 category_of = COMPILED.category_of
 is_quiet = COMPILED.is_quiet
 standing = COMPILED.standing
+standing_on = COMPILED.standing_on
 opened_hour = COMPILED.opened_hour
 expires_hour = COMPILED.expires_hour
 trigger_hour = COMPILED.trigger_hour

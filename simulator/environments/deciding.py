@@ -190,10 +190,18 @@ def is_over(user: Record, settings: Record) -> bool:
 
 
 @compiled
-def rest(i: int, user: Record, outcome: Outcome) -> None:
+def rest(i: int, user: Record, outcome: Outcome, journal_used: int) -> None:
     """Let a seat rest whose episode is over: nothing happens, it stays over."""
     outcome.terminated[i] = user.status != PRESENT
     outcome.truncated[i] = user.status == PRESENT
+    outcome.rewards[i] = 0.0
+    outcome.elapsed_hours[i] = 0.0
+    outcome.refusals[i] = ELIGIBLE
+    outcome.journal_ends[i] = journal_used
+    for k in range(N_PARTS):
+        outcome.parts[i, k] = 0
+    for k in range(outcome.signals.shape[1]):
+        outcome.signals[i, k] = 0
 
 
 @compiled
@@ -206,7 +214,7 @@ def make_way(i: int, seats: Seats, view: View, outcome: Outcome) -> None:
     seats.episodes[i] += 1
     outcome.final_users[i] = seats.users[i]
     for k in range(view.observations.shape[1]):
-        outcome.final_observations[i, k] = view.observations[i, k]
+        view.final_observations[i, k] = view.observations[i, k]
     for slot in range(view.slots.shape[1]):
         outcome.final_slots[i, slot] = view.slots[i, slot]
 
@@ -273,7 +281,7 @@ def decide_all(
         own = page_of(books, w)
         for i in range(bounds[w], bounds[w + 1]):
             if is_over(seats.users[i], settings[0]):
-                rest(i, seats.users[i], outcome)
+                rest(i, seats.users[i], outcome, own.journal_used[0])
             else:
                 decide(i, actions[i], seats, stock, world, own, settings[0], view, outcome)
             look(i, w, int(seats.users[i].now_hours), seats, stock, world, settings[0], next_view, 1.0, 0.0)

@@ -38,6 +38,7 @@ from simulator.visible import (
     expires_hour,
     opened_hour,
     standing,
+    standing_on,
     trigger_hour,
     write_slot_features,
     write_user_features,
@@ -250,10 +251,12 @@ def look(
     slots = seats.slots[i]
     tier_share = user.tier / float(settings.n_tiers - 1) if settings.n_tiers > 1 else 0.0
     write_user_features(out, law, history, user, moment, tier_share, budget_share, backlog_hours)
+    view.user_ids[i] = user.user_id
+    view.hours[i] = hour
     mask[0] = 1
     reasons[0] = ELIGIBLE
     empty = EMPTY_SLOT if is_there else LEFT
-    bits = standing(law, history, moment)
+    bits = standing_on(law, history, moment, law.open_channels & user.seen_opted_in)
     for slot in range(settings.n_slots):
         start = N_USER_FEATURES + N_SLOT_FEATURES * slot
         view.slots[i, slot] = slots[slot] if slot < n else -1

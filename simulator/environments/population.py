@@ -231,7 +231,7 @@ class PopulationVectorEnv(VectorEnv[Any, Any, Any]):
             "reasons": view.reasons,
             "candidates": view.slots,
             "elapsed_hours": np.full(self.num_envs, elapsed_hours),
-            "user_id": fleet.users["user_id"].copy(),
+            "user_id": view.user_ids,
             "hour": np.full(self.num_envs, float(fleet.hour)),
             "budget_left": fleet.shared.share_left(),
         }

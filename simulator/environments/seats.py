@@ -79,6 +79,9 @@ class View(NamedTuple):
     reasons: Ints  # (U, A) uint8, Suppression
     slots: Ints  # (U, C) campaign, or -1
     channels: Ints  # (U, C) that a queue's candidate would go by
+    user_ids: Ints  # (U,) who sits there
+    hours: Floats  # (U,)
+    final_observations: Floats  # (U, K) of episodes that ended with this decision; other rows hold anything
 
 
 class Outcome(NamedTuple):
@@ -91,8 +94,7 @@ class Outcome(NamedTuple):
     terminated: Ints  # (U,) bool
     truncated: Ints  # (U,) bool
     refusals: Ints  # (U,) uint8: why the action was not carried out, or ELIGIBLE
-    final_observations: Floats  # (U, K) where an episode ended, as the next two
-    final_users: Records  # (U,) USER, who sat there; room that is kept from step to step
+    final_users: Records  # (U,) USER, who sat there where an episode ended; room that is kept from step to step
     final_slots: Ints  # (U, C) the candidates shown last
     journal_ends: Ints  # (U,) how far the worker's journal was written when the decision was through
 

@@ -58,7 +58,8 @@ class NotifyVectorEnv(VectorEnv[Any, Any, Any]):
     Autoreset is SAME_STEP: where an episode ends, the observation returned is the next user's first, and the last one
     of the episode stands in `infos["final_obs"]`, shape (U, K), in the rows that `infos["_final_obs"]` marks.
 
-    **Observations, masks and reasons are written to two sets of arrays in turn:** what a step returns is overwritten
+    **What is seen (observations, masks, reasons, final observations) is written to two sets of arrays in turn:** what a
+    step returns is overwritten
     by the step after the next. Whoever keeps it longer makes a copy.
 
     `infos`, each with the leading axis of the sub-environments:
@@ -73,7 +74,7 @@ class NotifyVectorEnv(VectorEnv[Any, Any, Any]):
     | `expected_margin` | (U,) int64 | nano-euro: over the sessions, chance of an order times its margin less discount |
     | `opens`, `clicks` | (U,) int64 | messages opened, and clicked |
     | `refusals` | (U,) uint8 | why the action was not carried out, 0: it was |
-    | `user_id`, `hour` | (U,) | who sits there, and its hour |
+    | `user_id`, `hour` | (U,) uint32, float64 | who sits there, and its hour |
 
     Args:
         num_envs: users side by side, U.
@@ -244,7 +245,7 @@ class NotifyVectorEnv(VectorEnv[Any, Any, Any]):
             i = first_ineligible(chosen, view.masks)
             if i >= 0:
                 raise ValueError(ineligible_message(view, i, int(chosen[i]), self.action_names, self.cap_names))
-        outcome = blank_outcome(n_features(self.n_slots), self.final_users, self.final_candidates)
+        outcome = blank_outcome(self.final_users, self.final_candidates)
         self.turn = 1 - self.turn
         self.books.journal_used[:] = 0
         with on_threads(self.n_workers):
@@ -271,7 +272,7 @@ class NotifyVectorEnv(VectorEnv[Any, Any, Any]):
         if not self.settings[0]["autoresets"]:
             self.is_over |= ended
         elif ended.any():
-            infos["final_obs"] = outcome.final_observations
+            infos["final_obs"] = self._view.final_observations
             infos["_final_obs"] = ended
         return self._view.observations, outcome.rewards, terminated, truncated, infos
 
@@ -308,8 +309,8 @@ class NotifyVectorEnv(VectorEnv[Any, Any, Any]):
             "reasons": view.reasons,
             "candidates": view.slots,
             "elapsed_hours": elapsed_hours,
-            "user_id": self.seats.users["user_id"].copy(),  # the seats themselves change with the next step
-            "hour": self.seats.users["now_hours"].copy(),
+            "user_id": view.user_ids,
+            "hour": view.hours,
         }
 
     def _seeds(self, seed: int | Sequence[int | None] | None) -> Sequence[int | None]:
@@ -379,10 +380,13 @@ def blank_view(n_seats: int, n_slots: int, n_actions: int) -> View:
         reasons=np.zeros((n_seats, n_actions), np.uint8),
         slots=np.full((n_seats, n_slots), -1, np.int16),
         channels=np.zeros((n_seats, n_slots), np.int8),
+        user_ids=np.zeros(n_seats, np.uint32),
+        hours=np.zeros(n_seats),
+        final_observations=np.zeros((n_seats, n_features(n_slots)), np.float32),
     )
 
 
-def blank_outcome(n_features: int, final_users: Records, final_slots: npt.NDArray[Any]) -> Outcome:
+def blank_outcome(final_users: Records, final_slots: npt.NDArray[Any]) -> Outcome:
     """Return room for what a decision leads to; fresh each step, so that nobody's rewards are overwritten.
 
     Args:
@@ -390,17 +394,16 @@ def blank_outcome(n_features: int, final_users: Records, final_slots: npt.NDArra
     """
     n_seats = len(final_users)
     return Outcome(
-        rewards=np.zeros(n_seats),
-        parts=np.zeros((n_seats, N_PARTS), np.int64),
-        signals=np.zeros((n_seats, len(SIGNALS)), np.int64),
-        elapsed_hours=np.zeros(n_seats),
-        terminated=np.zeros(n_seats, np.uint8),
-        truncated=np.zeros(n_seats, np.uint8),
-        refusals=np.zeros(n_seats, np.uint8),
-        final_observations=np.zeros((n_seats, n_features), np.float32),
+        rewards=np.empty(n_seats),
+        parts=np.empty((n_seats, N_PARTS), np.int64),
+        signals=np.empty((n_seats, len(SIGNALS)), np.int64),
+        elapsed_hours=np.empty(n_seats),
+        terminated=np.empty(n_seats, np.uint8),
+        truncated=np.empty(n_seats, np.uint8),
+        refusals=np.empty(n_seats, np.uint8),
         final_users=final_users,
         final_slots=final_slots,
-        journal_ends=np.zeros(n_seats, np.int64),
+        journal_ends=np.empty(n_seats, np.int64),
     )
 
 

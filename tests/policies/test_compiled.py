@@ -205,3 +205,19 @@ def test_200_writes_leave_equal_records(steps):
         for name in HISTORY.names or ():
             row[name] = getattr(history, name)
     assert written.tobytes() == expected.tobytes()
+
+
+def test_looking_only_at_channels_that_may_be_used_changes_no_answer():
+    tables, _ = states(7)
+    objects = [structs(tables[name][:2000]) for name in ("rules", "history", "person", "moment")]
+    offers = [structs(tables["campaigns"][:2000, c]) for c in range(N_CAMPAIGNS)]
+    n_shortened = 0
+    for i, (law, past, user, now) in enumerate(zip(*objects, strict=True)):
+        whole = rule.standing(law, past, now)
+        part = rule.standing_on(law, past, now, law.open_channels & user.seen_opted_in)
+        n_shortened += whole != part
+        for campaign in (offers[c][i] for c in range(N_CAMPAIGNS)):
+            for channel in range(4):
+                expected = rule.channel_suppression(law, whole, user, campaign, channel)
+                assert rule.channel_suppression(law, part, user, campaign, channel) == expected
+    assert n_shortened > 100
