@@ -274,7 +274,7 @@ def live_quietly(
     if is_begun and user.status == PRESENT and user.next_scheduled_hours >= hour + 1:
         coast(user, history, world.law[0], silent, hour, hour + 1, world.local_hours[user.zone, hour])
     if user.now_hours < until:
-        live_on(user, history, tally, world, silent, books, until)
+        live(user, history, tally, world, silent, books, until)
 
 
 @compiled
