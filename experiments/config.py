@@ -12,10 +12,7 @@ import difflib
 import hashlib
 import json
 import os
-import re
 from collections.abc import Mapping
-from importlib.resources import files
-from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +22,7 @@ from experiments.config_messages import faults_of
 from experiments.faults import ConfigError, Fault
 from experiments.yaml_source import override, read_setting, read_yaml, write_yaml
 from simulator.config import Scenario, did_you_mean
+from simulator.presets import preset_folders, preset_names
 
 __all__ = [
     "ConfigError",
@@ -38,8 +36,6 @@ __all__ = [
     "scenario_schema",
     "scenario_tree",
 ]
-
-_PRESET_MARK = re.compile(r"^kind: scenario$", re.MULTILINE)
 
 
 def load_scenario(
@@ -88,38 +84,18 @@ def scenario_schema() -> dict[str, Any]:
     return {"$schema": "https://json-schema.org/draft/2020-12/schema"} | Scenario.model_json_schema()
 
 
-def preset_names() -> tuple[str, ...]:
-    """Return the names of the scenarios that come with the package, in alphabetical order."""
-    found = (entry for folder in _preset_folders() for entry in folder.iterdir() if entry.name.endswith(".yaml"))
-    return tuple(sorted({entry.name[:-5] for entry in found if _PRESET_MARK.search(entry.read_text("utf-8"))}))
-
-
 def preset_path(name: str) -> Path:
     """Return the file of a preset.
 
     Raises:
         ConfigError: there is none of that name; the message has the nearest.
     """
-    for folder in _preset_folders():
+    for folder in preset_folders():
         file = Path(str(folder.joinpath(f"{name}.yaml")))
         if name in preset_names() and file.is_file():
             return file
     known = ", ".join(preset_names()) or "none"
     raise ConfigError([Fault(name, None, "", f"no such preset; known: {known}.{did_you_mean(name, preset_names())}")])
-
-
-def _preset_folders() -> list[Traversable]:
-    """Return where presets lie: beside this package (a checkout and a wheel alike), else wherever `configs` is.
-
-    Beside the package comes first, because a folder `configs` in the user's own project could answer to the name too.
-    """
-    beside = Path(__file__).resolve().parent.parent / "configs"
-    if beside.is_dir():
-        return [beside]
-    try:
-        return [files("configs")]
-    except ModuleNotFoundError:
-        return []
 
 
 def _text(source: str | os.PathLike[str]) -> tuple[str, str]:
