@@ -81,7 +81,7 @@ class View(NamedTuple):
     channels: Ints  # (U, C) that a queue's candidate would go by
     user_ids: Ints  # (U,) who sits there
     hours: Floats  # (U,)
-    final_observations: Floats  # (U, K) of episodes that ended with this decision; other rows hold anything
+    final_observations: Floats  # (U, K) of episodes that ended with this decision, else 0
 
 
 class Outcome(NamedTuple):

@@ -161,6 +161,7 @@ class NotifyVectorEnv(VectorEnv[Any, Any, Any]):
         self.stock = blank_stock(chosen, self.world, self.n_workers, n_slots)
         self.views = [blank_view(num_envs, n_slots, len(self.action_names)) for _ in range(2)]
         self.turn = 0
+        self.ended = [np.empty(0, np.int64), np.empty(0, np.int64)]  # where episodes ended, by the view that told of it
         # Who sat where an episode ended in the last step, and the candidates shown last.
         self.final_users = np.zeros(num_envs, USER)
         self.final_candidates: npt.NDArray[Any] = np.full((num_envs, n_slots), -1, np.int16)
@@ -247,6 +248,7 @@ class NotifyVectorEnv(VectorEnv[Any, Any, Any]):
                 raise ValueError(ineligible_message(view, i, int(chosen[i]), self.action_names, self.cap_names))
         outcome = blank_outcome(self.final_users, self.final_candidates)
         self.turn = 1 - self.turn
+        self._view.final_observations[self.ended[self.turn]] = 0.0  # of the step before the last
         self.books.journal_used[:] = 0
         with on_threads(self.n_workers):
             decide_all(
@@ -273,6 +275,7 @@ class NotifyVectorEnv(VectorEnv[Any, Any, Any]):
             self.is_over |= ended
         elif ended.any():
             infos["final_obs"] = self._view.final_observations
+            self.ended[self.turn] = np.flatnonzero(ended)
             infos["_final_obs"] = ended
         return self._view.observations, outcome.rewards, terminated, truncated, infos
 
