@@ -98,6 +98,7 @@ def record_send(
     """Write down a send.
 
     Args:
+        hour: whole hours, rounded up (`policies.moments.send_hour`), so that no gap or window turns out too short.
         tags: bits of the campaign's tags.
         is_uncounted: 1 if it passes by the caps (a transactional message), else 0.
         bucket: content bucket, 0 to 7.

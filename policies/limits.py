@@ -67,8 +67,11 @@ def _bits(chosen: Iterable[str], known: tuple[str, ...]) -> int:
 class Cap:
     """At most so many sends within a window.
 
+    The history remembers 32 sends, of any kind and channel. Where all of them lie within the window, what else did is
+    not known, and the cap counts as reached: long windows fill up with messages that the cap does not look at.
+
     Attributes:
-        limit: sends, 0 to 31; the history remembers 32.
+        limit: sends, 0 to 31.
         window: `rolling` (the last `hours`), or the calendar's `day`, `week` (from Monday) or `month`.
         hours: of a rolling window; None for the calendar's.
         zone: whose calendar: `user` or `project`.
@@ -199,7 +202,17 @@ class Constraints:
         return sum(1 << self.tags.index(tag) for tag in set(tags) if tag in self.tags)
 
     def rules(self, open_channels: Iterable[str] = CHANNELS) -> Struct:
-        """Return what the engine reads, RULES_FIELDS."""
+        """Return what the engine reads, RULES_FIELDS.
+
+        Args:
+            open_channels: names of the channels that the app uses.
+
+        Raises:
+            ValueError: no such channel.
+        """
+        faults = _among("open_channels", open_channels, CHANNELS)
+        if faults:
+            raise ValueError("; ".join(f"{place}: {what}" for place, what in faults))
         rules = blank(RULES_FIELDS)
         rules.open_channels = _bits(open_channels, CHANNELS)
         rules.n_caps = len(self.caps)

@@ -59,6 +59,16 @@ def hour_of(when: dt.datetime, hour_zero: dt.datetime = EPOCH) -> int:
     return (when - hour_zero) // dt.timedelta(hours=1)
 
 
+def send_hour(when: dt.datetime, hour_zero: dt.datetime = EPOCH) -> int:
+    """Return the hour under which a send is written down: whole hours since hour 0, rounded *up*.
+
+    Histories know hours, clocks know minutes. A send at 10:59 that were written down at 10 would let a gap of an hour
+    end at 11:00; written down at 11 it ends at 12:00. So no gap and no window is shorter than promised, and some are
+    longer by less than an hour.
+    """
+    return -((hour_zero - when) // dt.timedelta(hours=1))
+
+
 def moment_at(
     when: dt.datetime,
     zone: ZoneInfo,

@@ -75,11 +75,11 @@ class Shared:
     def share_left(self) -> float:
         """Return the share left of the total budget, or else of the campaigns' budgets together; 1 without any."""
         if self.budget_nano < UNLIMITED:
-            return float(1.0 - self.total_nano[0] / self.budget_nano)
+            return float(1.0 - self.total_nano[0] / max(self.budget_nano, 1))
         is_limited = self.campaign_budgets < UNLIMITED
         if not is_limited.any():
             return 1.0
-        return float(1.0 - self.spent_nano[is_limited].sum() / self.campaign_budgets[is_limited].sum())
+        return float(1.0 - self.spent_nano[is_limited].sum() / max(self.campaign_budgets[is_limited].sum(), 1))
 
     def settle(
         self, keys: npt.NDArray[np.uint64], wishes: npt.NDArray[np.int32], hour: int, law: Records, campaigns: Records

@@ -107,6 +107,15 @@ class LedgerWriter:
             raise LedgerError(f"{self.folder}: this writer is closed; another one may go on")
         self._streams[table].add(batch)
 
+    def keep_pace(self, table: Table) -> None:
+        """Write what is known of outcomes and endings before a part of decisions that they belong to.
+
+        A killed run then leaves decisions whose outcomes were seen with these outcomes, or nearly.
+        """
+        if table is DECISIONS:
+            for other in (OUTCOMES, ENDINGS):
+                self._streams[other.name].submit()
+
     def write_policy(self, policy_hash: str, document: str) -> None:
         """Keep a policy's document beside its decisions, as `policies/HASH.json`."""
         if not policy_hash.replace("-", "").isalnum():
@@ -180,6 +189,7 @@ class _Stream:
             self.n_rows += end - start
             start = end
             if self.n_rows == self.part_rows:
+                self.writer.keep_pace(self.table)
                 self.submit()
 
     def codes_of(self, policy_hashes: tuple[str, ...]) -> Array:

@@ -50,6 +50,13 @@ class PopulationVectorEnv(VectorEnv[Any, Any, Any]):
     are settled one after another in an order that favours nobody (a hash of user and send); what cannot be paid is
     refused, counted, and told in `infos["refusals"]`.
 
+    There is a vector form only. All users of a scenario:
+
+        gymnasium.make_vec("kairos/Population-v0", num_envs=None, vectorization_mode="vector_entry_point",
+                           scenario="games")
+
+    Without `num_envs=None`, Gymnasium asks for one user.
+
     ## Action space, observation space, rewards
 
     Those of `NotifyEnv`, for each user. `budget_left` and `gateway_backlog_hours` tell of what is shared. Campaigns
@@ -139,6 +146,8 @@ class PopulationVectorEnv(VectorEnv[Any, Any, Any]):
         """Make a population, and return its first observations, shape (U, K), and infos."""
         if options:
             raise ValueError(f"options: expected none, got {', '.join(map(repr, options))}")
+        if seed is not None and not (hasattr(seed, "__index__") and 0 <= seed < 2**63):
+            raise ValueError(f"seed: expected a whole number from 0 to 2**63 - 1, got {seed!r}")
         if seed is None:
             seed = self.scenario.seed if self.fleet is None else (self.fleet.scenario.seed + 1) % 2**63
         self.fleet = Fleet(self.scenario.model_copy(update={"seed": seed}), world=self.world)

@@ -42,6 +42,7 @@ from simulator.records import EMAIL, HISTORY, MONEY, N_CATEGORIES, PUSH, TALLY, 
 from simulator.senders import Sender
 
 MODES = {"notify": NOTIFY, "daily": DAILY, "queue": QUEUE}
+EPOCHS = (1, 2, 3, 4, 6, 8, 12, 24)
 EPOCH_HOURS = {"notify": 1, "daily": 24, "queue": 4}
 MOST_SLOTS = 64
 REWARD_PARTS = tuple(metric.name.lower() for metric in MONEY)
@@ -129,7 +130,9 @@ class NotifyVectorEnv(VectorEnv[Any, Any, Any]):
         check_choice("trigger", trigger, ("clock", "event"))
         check_range("num_envs", num_envs, 1, 2**31 - 1)
         check_range("n_slots", n_slots, 1, MOST_SLOTS)
-        check_range("epoch_hours", hours, 24 if mode == "daily" else 1, 24)  # a plan is for 24 hours
+        if hours not in ((24,) if mode == "daily" else EPOCHS):  # a plan is for 24 hours; others divide a day
+            known = "24" if mode == "daily" else ", ".join(map(str, EPOCHS))
+            raise ValueError(f"epoch_hours: expected {known} for mode {mode!r}, got {hours!r}")
         check_range("most_wait_hours", most_wait_hours, hours, 24 * 31)
         check_range("spread_hours", spread_hours, 0, max(horizon - hours, 0))
         check_range("journal_rows", journal_rows, 0, 2**31 - 1)

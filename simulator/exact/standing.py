@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
@@ -42,13 +43,17 @@ class Standing:
 
     @property
     def share_of_optimum(self) -> float:
-        """1 for an optimal agent."""
-        return self.value / self.optimum
+        """1 for an optimal agent; NaN where the optimum is not above 0, and a share says nothing."""
+        return self.value / self.optimum if self.optimum > 0.0 else math.nan
 
     @property
     def gap_closed(self) -> float:
-        """Share of the way from the best simple rule to the optimum: 0 for the rule, 1 for an optimal agent."""
-        return (self.value - self.simple) / (self.optimum - self.simple)
+        """Share of the way from the best simple rule to the optimum: 0 for the rule, 1 for an optimal agent.
+
+        NaN where the rule is as good as the optimum, to the accuracy of the latter: then there is no way to go.
+        """
+        way = self.optimum - self.simple
+        return (self.value - self.simple) / way if way > 1e-9 * max(1.0, abs(self.optimum)) else math.nan
 
 
 def value_of(env: gymnasium.Env[Any, Any], act: Act) -> float:

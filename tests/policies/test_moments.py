@@ -12,7 +12,10 @@ import numpy as np
 import pytest
 
 from experiments.config import load_scenario
-from policies.moments import EPOCH, MOMENT_FIELDS, hour_of, moment_at, time_zone
+from policies.constraints import standing
+from policies.history import blank_history, record_send
+from policies.limits import Cap, Constraints
+from policies.moments import EPOCH, MOMENT_FIELDS, hour_of, moment_at, send_hour, time_zone
 from policies.structs import Struct
 from simulator.calendar import moment_table
 from simulator.config import Calendar, TimeZone
@@ -191,3 +194,28 @@ def test_the_simulators_table_is_the_moment_of_every_hour(start, days, project):
 
 def column_of(moments: list[Struct], name: str) -> np.ndarray:
     return np.asarray([getattr(moment, name) for moment in moments])
+
+
+def test_a_send_written_down_rounded_up_keeps_gaps_and_windows_to_the_minute():
+    """Sends and questions at any minute: what is eligible is never too near, nor one too many in a window."""
+    draw = random.Random(5)
+    limits = Constraints(caps=(Cap("two", 2, hours=5),), gap_hours=2)
+    rules = limits.rules()
+    zone = ZoneInfo("Asia/Kolkata")
+    start = dt.datetime(2026, 3, 1, tzinfo=dt.UTC)
+    sent: list[dt.datetime] = []
+    history = blank_history()
+    at = start
+    n_held = 0
+    for _ in range(3000):
+        at += dt.timedelta(minutes=draw.randint(1, 90))
+        if standing(rules, history, moment_at(at, zone, UTC)):
+            n_held += 1
+            continue
+        assert not sent or at - sent[-1] >= dt.timedelta(hours=2)
+        assert sum(at - other < dt.timedelta(hours=5) for other in sent) < 2
+        sent.append(at)
+        record_send(history, send_hour(at), 0, 0, 0, 0, 16)
+    assert len(sent) > 500
+    assert n_held > 500
+    assert send_hour(start) == hour_of(start)

@@ -358,3 +358,11 @@ def test_a_budget_is_shared_and_never_overspent():
     assert refused > 100
     assert infos["budget_left"] == pytest.approx(1 - spent / 0.02)
     assert not infos["action_mask"][:, 1:].any(), "when all is spent, only silence is left"
+
+
+def test_a_budget_too_small_for_one_send_leaves_nothing():
+    """It rounds to no nano-euro at all; what is observed of it is still a number."""
+    env = vector(POPULATION, 3, scenario=scenario(budgets__total_eur=4e-10))
+    observations, infos = env.reset(seed=0)
+    assert np.isfinite(observations).all()
+    assert not infos["action_mask"][:, 1:].any()

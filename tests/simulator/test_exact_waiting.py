@@ -177,3 +177,11 @@ def test_a_wrong_input_is_named(call, message):
     env.reset(seed=0)
     with pytest.raises(ValueError, match=f"kairos/ExactC: .*{message}|kairos/ExactC: {message}"):
         call(env)
+
+
+def test_where_nothing_can_be_won_a_share_says_nothing():
+    """Sending costs more than it can bring: the optimum is a loss, and the longest wait is as good as it gets."""
+    found = standing(WaitingEnv(opt_out_loss_eur=1000.0), lambda observations: np.zeros(len(observations), np.int64))
+    assert found.value < found.optimum < 0.0
+    assert math.isnan(found.share_of_optimum)
+    assert found.gap_closed < 0.0 or math.isnan(found.gap_closed)
