@@ -110,24 +110,25 @@ class QuietHours:
     """Hours of the day in which nothing is dispatched.
 
     Attributes:
-        start, end: minutes of the day by the clock of `zone`; an end before the start lies past midnight.
+        start_minute, end_minute: of the day, by the clock of `zone`; an end before the start lies past midnight.
         mode: `drop` (not now, and what was asked for is dropped), `defer` (held until the end), `cancel` (a triggered
             message that is open in quiet hours, and has no other channel meanwhile, is over).
         channels: on which it is quiet; None: all.
     """
 
-    start: int = 22 * 60
-    end: int = 8 * 60
+    start_minute: int = 22 * 60
+    end_minute: int = 8 * 60
     mode: str = "drop"
     zone: str = "user"
     channels: tuple[str, ...] | None = None
 
     def faults(self) -> Faults:
         """Return (field, what is wrong with it) for everything that does not fit."""
-        found = _whole("start", self.start, 0, MINUTES_A_DAY, "minutes of the day")
-        found += _whole("end", self.end, 0, MINUTES_A_DAY, "minutes of the day")
-        if not found and self.start % MINUTES_A_DAY == self.end % MINUTES_A_DAY:
-            found.append(("end", "quiet hours that end when they begin are none, or the whole day; leave them out"))
+        found = _whole("start_minute", self.start_minute, 0, MINUTES_A_DAY, "minutes of the day")
+        found += _whole("end_minute", self.end_minute, 0, MINUTES_A_DAY, "minutes of the day")
+        if not found and self.start_minute % MINUTES_A_DAY == self.end_minute % MINUTES_A_DAY:
+            what = "quiet hours that end when they begin are none, or the whole day; leave them out"
+            found.append(("end_minute", what))
         found += _among("mode", (self.mode,), QUIET_MODES[1:])
         found += _among("zone", (self.zone,), ZONES)
         found += _chosen("channels", self.channels) or _among("channels", self.channels or (), CHANNELS)
@@ -228,7 +229,7 @@ class Constraints:
         for channel, hours in self.channel_gap_hours.items():
             rules.channel_gap_hours[CHANNELS.index(channel)] = hours
         if self.quiet is not None:
-            rules.quiet_start, rules.quiet_end = self.quiet.start, self.quiet.end
+            rules.quiet_start, rules.quiet_end = self.quiet.start_minute, self.quiet.end_minute
             rules.quiet_mode = QUIET_MODES.index(self.quiet.mode)
             rules.quiet_zone = ZONES.index(self.quiet.zone)
             rules.quiet_channels = _bits(CHANNELS if self.quiet.channels is None else self.quiet.channels, CHANNELS)

@@ -85,7 +85,8 @@ class Constraints(Model):
             unchecked = limits.Constraints.__new__(limits.Constraints)
             unchecked.__dict__.update(self._parts())
             for place, what in unchecked.faults():
-                path = tuple(int(part) if part.isdigit() else part for part in place.split("."))
+                names = (part.removesuffix("_minute") for part in place.split("."))  # hours, in a scenario
+                path = tuple(int(name) if name.isdigit() else name for name in names)
                 faults.append((path, what))
         if faults:
             raise MisfitError(faults)

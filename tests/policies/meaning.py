@@ -77,9 +77,9 @@ def is_quiet(quiet: QuietHours | None, clocks: Clocks, hour: int, minute: int = 
         return False
     now = clocks.local(quiet.zone, hour, minute)
     at = now.hour * 60 + now.minute
-    if quiet.start < quiet.end:
-        return quiet.start <= at < quiet.end
-    return at >= quiet.start or at < quiet.end
+    if quiet.start_minute < quiet.end_minute:
+        return quiet.start_minute <= at < quiet.end_minute
+    return at >= quiet.start_minute or at < quiet.end_minute
 
 
 def quiet_channels(limits: Constraints) -> tuple[str, ...]:

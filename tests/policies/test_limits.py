@@ -63,15 +63,15 @@ VIOLATIONS: list[tuple[dict[str, Any], str]] = [
         {"channel_gap_hours": {"pusch": 1}},
         "channel_gap_hours: no 'pusch'; expected push, email, in_app, sms. Did you mean 'push'?",
     ),
-    (with_quiet(start=-1), "quiet.start: expected whole minutes of the day, 0 to 1440, got -1"),
-    (with_quiet(end=8.5), "quiet.end: expected whole minutes of the day, 0 to 1440, got 8.5"),
+    (with_quiet(start_minute=-1), "quiet.start_minute: expected whole minutes of the day, 0 to 1440, got -1"),
+    (with_quiet(end_minute=8.5), "quiet.end_minute: expected whole minutes of the day, 0 to 1440, got 8.5"),
     (
-        with_quiet(start=480),
-        "quiet.end: quiet hours that end when they begin are none, or the whole day; leave them out",
+        with_quiet(start_minute=480),
+        "quiet.end_minute: quiet hours that end when they begin are none, or the whole day; leave them out",
     ),
     (
-        with_quiet(start=0, end=1440),
-        "quiet.end: quiet hours that end when they begin are none, or the whole day; leave them out",
+        with_quiet(start_minute=0, end_minute=1440),
+        "quiet.end_minute: quiet hours that end when they begin are none, or the whole day; leave them out",
     ),
     (with_quiet(mode="hold"), "quiet.mode: no 'hold'; expected drop, defer, cancel."),
     (with_quiet(mode="cancle"), "quiet.mode: no 'cancle'; expected drop, defer, cancel. Did you mean 'cancel'?"),
@@ -112,7 +112,7 @@ def test_the_bounds_themselves_are_fine():
     for limit in (0, N_SENDS - 1):
         for hours in (1, 744):
             assert Constraints(**with_cap(limit=limit, hours=hours), gap_hours=744).rules().cap_limit[0] == limit
-    assert Constraints(**with_quiet(start=0, end=1439)).rules().quiet_end == 1439
+    assert Constraints(**with_quiet(start_minute=0, end_minute=1439)).rules().quiet_end == 1439
 
 
 def test_rules_hold_what_was_stated():
