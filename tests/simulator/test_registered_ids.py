@@ -37,6 +37,8 @@ def vector(name: str | EnvSpec, num_envs: int = N, **more: Any) -> Any:
 
 def single_that_forgives(name: str) -> gymnasium.Env[Any, Any]:
     """Checkers act without looking at masks."""
+    if name == "kairos/ExactD-v0":  # the only exact world with a mask; checkers sample actions without looking at it
+        return gymnasium.make(name, ineligible="no_send")
     return gymnasium.make(name) if name in ENTRY_POINTS else gymnasium.make(name, on_ineligible="no_send")
 
 
