@@ -143,8 +143,7 @@ def decide(
                 wish_at(user, history, tally, world, silent, books, send_hour)
                 when = world.moments[user.zone, send_hour]
                 row = world.campaigns[campaign]
-                last = -1
-                refusal = offer_reason(user, history, world.law[0], row, when, settings, last, 0)
+                refusal = offer_reason(user, history, world.law[0], row, when, settings, -1, 0)
                 if user.status != PRESENT:
                     refusal = LEFT
                 if refusal == ELIGIBLE:

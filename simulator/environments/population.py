@@ -15,7 +15,7 @@ from policies.constraints import Suppression
 from policies.vocabulary import action_names, feature_names
 from simulator.compiled import on_threads
 from simulator.config import Scenario
-from simulator.environments.deciding import first_ineligible, look_all
+from simulator.environments.deciding import look_all
 from simulator.environments.seats import NANO, NOTIFY, SETTINGS, Seats, Stock, View
 from simulator.environments.specification import PlainSpec
 from simulator.environments.vector import (
@@ -25,9 +25,9 @@ from simulator.environments.vector import (
     blank_stock,
     blank_view,
     check_choice,
+    check_eligible,
     check_range,
     checked_actions,
-    ineligible_message,
     observation_space,
     signals_of,
 )
@@ -177,9 +177,7 @@ class PopulationVectorEnv(VectorEnv[Any, Any, Any]):
         view = self._view
         chosen = checked_actions(actions, self.num_envs, len(self.action_names))
         if self.on_ineligible == "error":
-            i = first_ineligible(chosen, view.masks)
-            if i >= 0:
-                raise ValueError(ineligible_message(view, i, int(chosen[i]), self.action_names, self.cap_names))
+            check_eligible(view, chosen, self.action_names, self.cap_names)
         rows = np.arange(self.num_envs)
         refusals = np.asarray(view.reasons)[rows, chosen].astype(np.uint8)
         campaigns = np.asarray(view.slots)[rows, np.maximum(chosen - 1, 0) // 2]

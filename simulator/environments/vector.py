@@ -60,8 +60,7 @@ class NotifyVectorEnv(VectorEnv[Any, Any, Any]):
     of the episode stands in `infos["final_obs"]`, shape (U, K), in the rows that `infos["_final_obs"]` marks.
 
     **What is seen (observations, masks, reasons, final observations) is written to two sets of arrays in turn:** what a
-    step returns is overwritten
-    by the step after the next. Whoever keeps it longer makes a copy.
+    step returns is overwritten by the step after the next. Whoever keeps it longer makes a copy.
 
     `infos`, each with the leading axis of the sub-environments:
 
@@ -175,7 +174,7 @@ class NotifyVectorEnv(VectorEnv[Any, Any, Any]):
         settings["n_tiers"] = len(chosen.population.tiers)
         settings["n_capped"] = np.count_nonzero(self.world.campaigns["counter"] < N_COUNTERS)
         settings["epoch_hours"] = hours
-        settings["end_hour"] = horizon // hours * hours
+        settings["end_hour"] = horizon
         settings["spread_hours"] = spread_hours
         settings["most_wait_hours"] = most_wait_hours
         settings["keep_per_epoch"] = discount_per_hour**hours
@@ -246,9 +245,7 @@ class NotifyVectorEnv(VectorEnv[Any, Any, Any]):
         chosen = checked_actions(actions, self.num_envs, len(self.action_names))
         view = self._view
         if self.on_ineligible == "error":
-            i = first_ineligible(chosen, view.masks)
-            if i >= 0:
-                raise ValueError(ineligible_message(view, i, int(chosen[i]), self.action_names, self.cap_names))
+            check_eligible(view, chosen, self.action_names, self.cap_names)
         outcome = blank_outcome(self.final_users, self.final_candidates)
         self.turn = 1 - self.turn
         self._view.final_observations[self.ended[self.turn]] = 0.0  # of the step before the last
@@ -472,11 +469,17 @@ def checked_actions(actions: npt.ArrayLike, n_seats: int, n_actions: int) -> npt
     return given.astype(np.int64)
 
 
-def ineligible_message(view: View, i: int, action: int, names: tuple[str, ...], cap_names: tuple[str, ...]) -> str:
-    """Return what is wrong with an action that is masked at sub-environment i, and what may be done there."""
+def check_eligible(
+    view: View, actions: npt.NDArray[np.int64], names: tuple[str, ...], cap_names: tuple[str, ...]
+) -> None:
+    """Raise a ValueError unless all actions are open by the view's mask; it says why the first is not, and what is."""
+    i = first_ineligible(actions, view.masks)
+    if i < 0:
+        return
+    action = int(actions[i])
     why = say(int(view.reasons[i, action]), cap_names)
     open_to = [f"{a} ({names[a]})" for a in np.flatnonzero(view.masks[i])[:9]]
-    return (
+    raise ValueError(
         f"sub-environment {i}: action {action} ({names[action]}) is not eligible: {why}. "
         f"Eligible here: {', '.join(open_to)}. See infos['action_mask']; on_ineligible='no_send' logs it instead"
     )
