@@ -77,17 +77,3 @@ def uniform_over_eligible(observations: npt.NDArray[np.float32], masks: npt.NDAr
     found = np.where(eligible, shares[:, np.newaxis], 0.0)
     found[:, 0] = 1.0 - (n_eligible - 1) * shares
     return found
-
-
-def draw_actions(probabilities: Probabilities, uniforms: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
-    """Return the action whose share of [0, 1) holds each uniform number: `policies.exploration.draw` for many.
-
-    Args:
-        probabilities: shape (N, A).
-        uniforms: in [0, 1), shape (N,).
-    """
-    # The first whose reach is beyond the number: one without a share reaches no further than the one before it.
-    is_beyond = uniforms[:, np.newaxis] < probabilities.cumsum(axis=1)
-    last = probabilities.shape[1] - 1 - (probabilities > 0.0)[:, ::-1].argmax(axis=1)
-    chosen: npt.NDArray[np.int64] = np.where(is_beyond[:, -1], is_beyond.argmax(axis=1), last)
-    return chosen

@@ -20,9 +20,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from agents.choosing import draw_actions
 from experiments.config import config_hash
 from experiments.recording.journal_outcomes import outcomes_of
-from experiments.recording.logging_policies import LoggingPolicy, Probabilities, draw_actions
+from experiments.recording.logging_policies import LoggingPolicy, Probabilities
 from policies.constraints import CAP, Suppression, say
 from policies.ledger import (
     OUTCOME_KINDS,

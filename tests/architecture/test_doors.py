@@ -21,7 +21,11 @@ class Door:
 
 
 DOORS = (
-    Door(("numba", "llvmlite"), lambda path: str(path) == "simulator/compiled.py", "simulator/compiled.py"),
+    Door(
+        ("numba", "llvmlite"),
+        lambda path: str(path) in {"simulator/compiled.py", "agents/compiled.py"},
+        "simulator/compiled.py and agents/compiled.py",
+    ),
     Door(("simpy",), lambda path: str(path) == "simulator/events.py", "simulator/events.py"),
     Door(
         ("matplotlib",),

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from agents.choosing import draw_actions
 from experiments.recording.logging_policies import (
-    draw_actions,
     of_document,
     of_function,
     uniform_over_eligible,

@@ -1,0 +1,1 @@
+"""Reinforcement learning: agents that weigh what a decision does to later ones."""

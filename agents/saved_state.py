@@ -1,0 +1,79 @@
+"""States on disk: arrays in NumPy's format and a header in JSON; no pickle, and never half written.
+
+save(path, agent.state(), {"kind": "linucb", "problem": problem.to_data(), ...})
+state = load(path, {"kind": "linucb", "problem": problem.to_data(), ...})
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from agents.agent import State
+
+HEADER = "header.json"
+VERSION = 1
+
+
+def save(path: Path, state: Mapping[str, npt.NDArray[np.generic]], header: Mapping[str, Any]) -> None:
+    """Write a state; the file appears when it is whole.
+
+    Args:
+        path: of the file; its folder must be there.
+        state: arrays of numbers, booleans or records of them.
+        header: plain data; what a reader must expect, all of it.
+    """
+    partial = path.with_name(path.name + ".partial")
+    text = json.dumps({"version": VERSION, **header}, sort_keys=True)
+    arrays = {HEADER: np.frombuffer(text.encode(), np.uint8), **state}
+    with partial.open("wb") as file:
+        np.savez(file, **arrays)  # type: ignore[arg-type]
+        file.flush()
+        os.fsync(file.fileno())
+    partial.replace(path)
+
+
+def load(path: Path, expected: Mapping[str, Any]) -> State:
+    """Read a state back.
+
+    Args:
+        path: of the file.
+        expected: the header as it must be; compared after a pass through JSON.
+
+    Raises:
+        ValueError: no such file format; another version; a header that differs: the message names the first field
+            that does, what was expected and what is there.
+        OSError: the file cannot be read.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            state = {name: file[name] for name in file.files}
+        header = json.loads(state.pop(HEADER).tobytes())
+    except (zipfile.BadZipFile, KeyError, ValueError, EOFError) as error:
+        raise ValueError(f"{path}: expected a state that Kairos saved, got something else ({error})") from None
+    wanted = json.loads(json.dumps({"version": VERSION, **expected}))
+    for name in sorted(wanted.keys() | header.keys()):
+        _require_same(path, name, wanted.get(name), header.get(name))
+    return state
+
+
+def _require_same(path: Path, where: str, wanted: Any, found: Any) -> None:
+    """Raise a ValueError at the first place where two pieces of plain data differ."""
+    if wanted == found:
+        return
+    if isinstance(wanted, dict) and isinstance(found, dict):
+        for name in sorted(wanted.keys() | found.keys()):
+            _require_same(path, f"{where}.{name}", wanted.get(name), found.get(name))
+    if isinstance(wanted, list) and isinstance(found, list) and len(wanted) == len(found):
+        for k, pair in enumerate(zip(wanted, found, strict=True)):
+            _require_same(path, f"{where}[{k}]", *pair)
+    if isinstance(wanted, list) and isinstance(found, list):
+        raise ValueError(f"{path}: {where}: expected {len(wanted)} entries, got {len(found)}: it is of another problem")
+    raise ValueError(f"{path}: {where}: expected {wanted!r}, got {found!r}: it is of another problem or config")
