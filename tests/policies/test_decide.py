@@ -22,7 +22,6 @@ from policies.document import (
     Binned,
     Document,
     Epsilon,
-    Exploration,
     Greedy,
     Layer,
     Network,
@@ -57,6 +56,7 @@ explorations = st.one_of(
     st.builds(Epsilon, st.floats(1e-6, 1.0)),
     st.builds(Softmax, st.floats(1e-3, 1e3)),
 )
+Graded = Greedy | Epsilon | Softmax
 preference_lists = st.lists(st.one_of(st.floats(-1e3, 1e3), st.just(-math.inf)), min_size=1, max_size=20).map(
     lambda rest: [0.0, *rest]
 )
@@ -67,7 +67,7 @@ preference_lists = st.lists(st.one_of(st.floats(-1e3, 1e3), st.just(-math.inf)),
 
 @settings(max_examples=300, deadline=None)
 @given(preference_lists, explorations)
-def test_probabilities_sum_to_one_over_the_eligible(preferences: list[float], exploration: Exploration) -> None:
+def test_probabilities_sum_to_one_over_the_eligible(preferences: list[float], exploration: Graded) -> None:
     found = probabilities(preferences, exploration)
     assert abs(math.fsum(found) - 1.0) <= len(found) / 2 * 2.0**-52
     for preference, probability in zip(preferences, found, strict=True):
@@ -79,7 +79,7 @@ def test_probabilities_sum_to_one_over_the_eligible(preferences: list[float], ex
 @settings(max_examples=300, deadline=None)
 @given(preference_lists, explorations, st.floats(0.0, BELOW_1), st.floats(0.0, BELOW_1))
 def test_a_draw_inverts_the_distribution_function(
-    preferences: list[float], exploration: Exploration, first: float, second: float
+    preferences: list[float], exploration: Graded, first: float, second: float
 ) -> None:
     found = probabilities(preferences, exploration)
     low, high = sorted((first, second))

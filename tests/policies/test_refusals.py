@@ -19,10 +19,17 @@ from hypothesis import strategies as st
 from policies.codec import DocumentError, read, write
 from policies.document import Document, Layer, Network, NetworkInput, ParityVector
 from policies.strict_json import MAX_CHARACTERS, MAX_FAULTS, MAX_TEXT
-from tests.policies.documents import ALL, RULES, SCORECARD, network, tree_of
+from tests.policies.documents import ALL, ARMS, BETA_ARMS, POSTERIOR, RULES, SCORECARD, network, tree_of
 
 NETWORK = network((3,))
-OF_EACH_KIND = {"RULES": RULES, "SCORECARD": SCORECARD, "NETWORK": NETWORK}
+OF_EACH_KIND = {
+    "RULES": RULES,
+    "SCORECARD": SCORECARD,
+    "NETWORK": NETWORK,
+    "POSTERIOR": POSTERIOR,
+    "ARMS": ARMS,
+    "BETA_ARMS": BETA_ARMS,
+}
 GOLDEN = Path(__file__).parents[1] / "golden" / "document-refusals.txt"
 CHANGES = re.findall(r"^(\w+): (\S+) (?:= (.+)|removed)\n  (.+)$", GOLDEN.read_text(encoding="utf-8"), re.MULTILINE)
 Steps = tuple[str | int, ...]
@@ -269,7 +276,7 @@ JSON = st.recursive(
 
 
 @settings(max_examples=150, deadline=None)
-@given(st.sampled_from([RULES, SCORECARD, NETWORK]), st.data())
+@given(st.sampled_from(list(OF_EACH_KIND.values())), st.data())
 def test_a_mutated_document_is_either_sound_or_refused(document: Document, data: st.DataObject) -> None:
     tree = tree_of(document)
     path = data.draw(st.sampled_from(list(places(tree))))
