@@ -16,7 +16,8 @@ The scheme, which other implementations of the same integral may follow:
    without a chance otherwise. Equal known values: the lowest index has the mass, as in greedy ties.
 5. What is found is divided by its sum.
 
-Errors found, against panels a quarter as wide and a reach of 8: below 1e-10 for up to 40 arms, below 1e-8 for 201.
+The error is below 1e-8 wherever closed forms or finer panels tell, with up to 201 arms and standard deviations from
+1e-300 to 1e300.
 """
 
 from __future__ import annotations
@@ -28,7 +29,8 @@ from policies.legendre import NODES, WEIGHTS
 
 REACH = 6.5  # standard deviations: P(beyond, on one side) = 4e-11
 STEP = 4.34  # of the smallest standard deviation, the width of a panel: 3 for a window
-LARGEST = 1e150  # beyond it, numbers are scaled so that their sums do not overflow
+LARGEST = 1e300  # beyond it, numbers are shrunk so that their sums do not overflow
+SHRINK = 2.0**-64
 _ROOT_HALF = math.sqrt(0.5)
 _DENSITY = 1.0 / math.sqrt(2.0 * math.pi)
 
@@ -41,13 +43,11 @@ def best_of_normals(means: Sequence[float], sds: Sequence[float]) -> list[float]
         sds: standard deviations, >= 0; if one is not finite, neither is what is returned.
     """
     n = len(means)
-    if n == 1 and math.isfinite(sds[0]):
-        return [1.0]
-    size = max(*map(abs, means), *sds)
-    if not size < math.inf:
+    if not all(map(math.isfinite, sds)):
         return [math.nan] * n
+    size = max(*map(abs, means), *sds)
     if size > LARGEST:
-        means, sds = [mean / size for mean in means], [sd / size for sd in sds]
+        means, sds = [SHRINK * mean for mean in means], [SHRINK * sd for sd in sds]
     first = max(range(n), key=lambda arm: means[arm] - REACH * sds[arm])
     offsets = [mean - means[first] for mean in means]
     found = [0.0] * n

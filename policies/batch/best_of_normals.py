@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from policies.batch.seen import Bools, Floats
-from policies.best_of_normals import LARGEST, REACH, STEP
+from policies.best_of_normals import LARGEST, REACH, SHRINK, STEP
 from policies.legendre import NODES, WEIGHTS
 
 CHUNK = 512  # users at a time: their nodes stay in cache
@@ -37,11 +37,12 @@ def _best(means: Floats, sds: Floats) -> Floats:
     from scipy.special import ndtr
 
     found = np.zeros(means.shape)
-    size = np.maximum(np.abs(np.where(np.isfinite(means), means, 0.0)).max(axis=0), sds.max(axis=0))
-    is_sound = np.isfinite(size)
+    is_sound = np.isfinite(sds).all(axis=0)
     found[:, ~is_sound] = np.nan
-    shrink = np.where(size > LARGEST, size, 1.0)
-    means, sds = means / shrink, sds / shrink
+    sds = np.where(is_sound, sds, 0.0)
+    size = np.maximum(np.abs(np.where(np.isfinite(means), means, 0.0)).max(axis=0), sds.max(axis=0))
+    shrink = np.where(size > LARGEST, SHRINK, 1.0)
+    means, sds = shrink * means, shrink * sds
     every = np.arange(means.shape[1])
     first = (means - REACH * sds).argmax(axis=0)
     offsets = means - means[first, every]
