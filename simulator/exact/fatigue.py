@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Mapping
-from functools import cache
+from functools import cache, partial
 
 import numpy as np
 
@@ -35,12 +35,19 @@ def binomial(n: int, prob: float) -> Floats:
     return np.asarray([math.comb(n, k) * prob**k * (1.0 - prob) ** (n - k) for k in range(n + 1)])
 
 
-def fatigue_model(max_fatigue: int = MAX_FATIGUE) -> FiniteModel:
+def fatigue_model(max_fatigue: int = MAX_FATIGUE, carry_over: float = 1.0) -> FiniteModel:
     """Return the problem: state slot * (max_fatigue + 1) + fatigue, and last of all the user who has opted out.
 
     Args:
         max_fatigue: sends beyond it do not tire further.
+        carry_over: by how much what a send does to later ones is multiplied, tiredness and opting out; 0: every
+            decision stands for itself.
+
+    Raises:
+        ValueError: a carry-over below 0 or not finite.
     """
+    if not 0.0 <= carry_over < math.inf:
+        raise ValueError(f"carry_over: expected a finite number of at least 0, got {carry_over}")
     n_levels = max_fatigue + 1
     out = N_SLOTS * n_levels
     kernel = np.zeros((2, out + 1, out + 1))
@@ -48,12 +55,12 @@ def fatigue_model(max_fatigue: int = MAX_FATIGUE) -> FiniteModel:
     remains_prob = math.exp(-SLOT_HOURS / FATIGUE_DECAY_HOURS)
     for slot, fatigue, is_sent in itertools.product(range(N_SLOTS), range(n_levels), (0, 1)):
         state = slot * n_levels + fatigue
-        opt_out_prob = is_sent * -math.expm1(-OPT_OUT_PROB * (1.0 + OPT_OUT_GAIN * fatigue))
+        opt_out_prob = is_sent * -math.expm1(-carry_over * OPT_OUT_PROB * (1.0 + OPT_OUT_GAIN * fatigue))
         most = min(fatigue + is_sent, max_fatigue)
         following = (slot + 1) % N_SLOTS * n_levels
         kernel[is_sent, state, following : following + most + 1] = (1.0 - opt_out_prob) * binomial(most, remains_prob)
         kernel[is_sent, state, out] = opt_out_prob
-        win_prob[state, 1] = ATTENTION[slot] / (1.0 + math.exp(-OPEN_LOGIT + FATIGUE_LOGIT * fatigue))
+        win_prob[state, 1] = ATTENTION[slot] / (1.0 + math.exp(-OPEN_LOGIT + carry_over * FATIGUE_LOGIT * fatigue))
     kernel[:, out, out] = 1.0
     is_final = np.arange(out + 1) == out
     is_send = ~is_final[:, None] & np.asarray([False, True])
@@ -70,9 +77,9 @@ def fatigue_model(max_fatigue: int = MAX_FATIGUE) -> FiniteModel:
 
 
 @cache
-def fatigue_world() -> World:
-    """Return world A."""
-    model = fatigue_model()
+def fatigue_world(carry_over: float = 1.0) -> World:
+    """Return world A; for its carry-over see `fatigue_model`."""
+    model = fatigue_model(carry_over=carry_over)
     n_levels = MAX_FATIGUE + 1
     observations = np.zeros((model.n_states, N_SLOTS + 2), np.float32)
     for state in range(N_SLOTS * n_levels):
@@ -86,17 +93,23 @@ def fatigue_world() -> World:
         Feature("is_out", "", 0.0, 1.0, "plain", "the user has opted out"),
     )
     return World(
-        "kairos/ExactA", model, observations, features, ("no_send", "send"), float(SLOT_HOURS), fatigue_baselines
+        "kairos/ExactA",
+        model,
+        observations,
+        features,
+        ("no_send", "send"),
+        float(SLOT_HOURS),
+        partial(fatigue_baselines, carry_over),
     )
 
 
 @cache
-def fatigue_baselines() -> Mapping[str, float]:
+def fatigue_baselines(carry_over: float = 1.0) -> Mapping[str, float]:
     """Return the values of always sending, of the best set of slots, and of the best set with the best threshold.
 
     The best are found by trying all: 64 sets of slots, with a send only up to a fatigue of 0 to 24.
     """
-    model = fatigue_world().model
+    model = fatigue_world(carry_over).model
     slot, fatigue = np.divmod(np.arange(model.n_states), MAX_FATIGUE + 1)
     values: dict[tuple[int, int], float] = {}
     for chosen, most in itertools.product(range(2**N_SLOTS), range(MAX_FATIGUE + 1)):
@@ -148,14 +161,21 @@ class FatigueEnv(FiniteEnv):
     ## Known values from the start
 
     Optimum 1.24769; best slots with a threshold 1.20897; best slots 1.18277; always send .40684.
+
+    Args:
+        max_steps, reward: as in `FiniteEnv`.
+        carry_over: by how much what a send does to later ones is multiplied: .1 and .002 above. At 0 each decision
+            stands for itself, and always sending is optimal.
     """
 
-    def __init__(self, max_steps: int | None = None, reward: Reward = "expected") -> None:
-        super().__init__(fatigue_world(), max_steps, reward)
+    def __init__(self, max_steps: int | None = None, reward: Reward = "expected", carry_over: float = 1.0) -> None:
+        super().__init__(fatigue_world(carry_over), max_steps, reward)
 
 
 class FatigueVectorEnv(FiniteVectorEnv):
     """World A, many users at once; see `FatigueEnv` for the sheet and `FiniteVectorEnv` for the manners."""
 
-    def __init__(self, num_envs: int = 1, max_steps: int | None = None, reward: Reward = "expected") -> None:
-        super().__init__(fatigue_world(), num_envs, max_steps, reward)
+    def __init__(
+        self, num_envs: int = 1, max_steps: int | None = None, reward: Reward = "expected", carry_over: float = 1.0
+    ) -> None:
+        super().__init__(fatigue_world(carry_over), num_envs, max_steps, reward)

@@ -147,3 +147,18 @@ def test_the_recovering_arm(half_life_hours, expected_hours):
 def test_an_arm_without_a_best_wait_is_refused(change, message):
     with pytest.raises(ValueError, match=message):
         RecoveringArm(**change)
+
+
+def test_without_carry_over_what_is_best_now_is_best():
+    """World A's dial: at 0 the myopic rule, always to send, is optimal; the more carries over, the less it is worth."""
+    shares = []
+    for carry_over in (0.0, 0.25, 1.0, 2.0):
+        world = fatigue_world(carry_over)
+        optimum = float(world.model.start @ world.solution.values)
+        always = (~world.model.is_final).astype(np.int64)
+        shares.append(start_value(world.model, always) / optimum)
+    assert shares[0] == pytest.approx(1.0, abs=1e-9)
+    assert shares == sorted(shares, reverse=True)
+    assert shares[-1] < 0.3
+    with pytest.raises(ValueError, match=r"carry_over: expected a finite number of at least 0, got -1"):
+        fatigue_model(carry_over=-1)
