@@ -120,7 +120,7 @@ class MaskedDQN(DQN):
         if "action_mask" in told:
             masks: Bools = told["action_mask"] != 0
             return masks
-        return np.ones((self.n_envs, int(self.action_space.n)), np.bool_)  # type: ignore[attr-defined]
+        return np.ones((self.n_envs, self.replay_buffer.next_masks.shape[2]), np.bool_)
 
 
 def new_dqn(settings: DQNSettings, venv: FleetVecEnv, seed: int) -> MaskedDQN:

@@ -62,7 +62,7 @@ def begin_with_silence(model: PPO | MaskablePPO, send_prob: float) -> None:
 
     SB3 starts the actor's last layer with weights near 0, so the biases alone decide at first.
     """
-    bias = model.policy.action_net.bias
+    bias = model.policy.get_parameter("action_net.bias")
     n_sends = len(bias) - 1
     with torch.no_grad():
         bias[0] += math.log((1.0 - send_prob) / send_prob * n_sends)
@@ -76,6 +76,6 @@ def learn_from_rollout(model: PPO | MaskablePPO, callback: BaseCallback, anneal_
     """
     venv = model.env
     assert venv is not None  # a model is built with it
-    model.collect_rollouts(venv, callback, model.rollout_buffer, model.n_steps)  # type: ignore[arg-type]
+    model.collect_rollouts(venv, callback, model.rollout_buffer, model.n_steps)
     model._update_current_progress_remaining(min(model.num_timesteps, anneal_steps), anneal_steps)
     model.train()

@@ -170,8 +170,8 @@ class _Tally(BaseCallback):
 
 def _inputs_of(env: Any) -> Callable[[], Sequence[NetworkInput]] | None:
     """Return how to ask the outermost normalisation for its numbers, if there is one."""
-    layer = getattr(env, "layer", None)
-    if not hasattr(layer, "inputs"):
+    layer: Any = getattr(env, "layer", None)
+    if layer is None or not hasattr(layer, "inputs"):
         return None
     return lambda: [NetworkInput(each.feature, each.mean, each.scale, each.clip) for each in layer.inputs]
 
