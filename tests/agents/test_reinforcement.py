@@ -83,9 +83,8 @@ def test_without_exploration_the_best_is_certain(trainer: SB3Trainer, states: tu
     assert (exploring.argmax(axis=1) == choices.actions).mean() > 0.99  # but where two are equal
 
 
-def assert_same_decisions(
-    trainer: SB3Trainer, document: Any, observations: Any, masks: Any, is_exploring: bool
-) -> None:
+def assert_same_decisions(trainer: SB3Trainer, document: Any, states: tuple[Any, Any], is_exploring: bool) -> None:
+    observations, masks = states
     policy = Policy(read(write(document)))
     own = trainer.agent.probabilities(observations, masks, is_exploring=is_exploring)
     found = np.array([policy.probabilities(*pair) for pair in zip(observations, masks, strict=True)])
