@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -18,6 +18,7 @@ from agents.training_extra import missing
 try:
     import gymnasium
     from gymnasium.vector import AutoresetMode, VectorEnv
+    from gymnasium.wrappers.vector import TransformReward
     from stable_baselines3.common.monitor import Monitor
     from stable_baselines3.common.vec_env import VecEnv
 except ModuleNotFoundError as error:
@@ -189,6 +190,54 @@ class FleetVecEnv(VecEnv):
         """
         return [issubclass(wrapper_class, Monitor) for _ in self._get_indices(indices)]
 
+    def state(self) -> dict[str, npt.NDArray[Any]]:
+        """Return what the next step depends on, as arrays: the environment's own state, and what is kept of it here.
+
+        Raises:
+            RuntimeError: never reset.
+            AttributeError: the environment, or a wrapper that may remember something, has no `state`.
+        """
+        if self._observations is None:
+            raise RuntimeError("FleetVecEnv.state: call reset first")
+        state = {f"env.{name}": array for name, array in _keeper(self.env).state().items()}
+        last = self.last_step
+        state |= {
+            "observations": self._observations.copy(),
+            "n_steps": np.asarray(last.n_steps),
+            "rewards": last.rewards.copy(),
+            "is_truncated": last.is_truncated.copy(),
+            "episode_return": self._episode_return.copy(),
+            "episode_length": self._episode_length.copy(),
+        }
+        if last.elapsed_hours is not None:
+            state["elapsed_hours"] = last.elapsed_hours.copy()
+        if self._mask_rows is not None:
+            state["action_mask"] = self._mask_rows.whole.copy()
+        return state
+
+    def restore(self, state: Mapping[str, npt.NDArray[Any]]) -> None:
+        """Go on where a state was taken.
+
+        Raises:
+            ValueError: it is of another environment.
+        """
+        own = {name: array for name, array in state.items() if not name.startswith("env.")}
+        shape = (self.num_envs, *(self.observation_space.shape or ()))
+        if "observations" not in own or own["observations"].shape != shape:
+            got = own["observations"].shape if "observations" in own else "none"
+            raise ValueError(
+                f"FleetVecEnv.restore: expected observations of {shape}, got {got}: the state is of another environment"
+            )
+        inner = {name.removeprefix("env."): array for name, array in state.items() if name.startswith("env.")}
+        _keeper(self.env).restore(inner)
+        self._observations = own["observations"].copy()
+        last = self.last_step
+        last.n_steps, last.rewards = int(own["n_steps"]), own["rewards"].copy()
+        last.is_truncated = own["is_truncated"].copy()
+        last.elapsed_hours = own["elapsed_hours"].copy() if "elapsed_hours" in own else None
+        self._episode_return[:], self._episode_length[:] = own["episode_return"], own["episode_length"]
+        self._take_infos({"action_mask": own["action_mask"]} if "action_mask" in own else {})
+
     def _take_infos(self, infos: dict[str, Any]) -> None:
         self.vector_infos = infos
         if "action_mask" not in infos:
@@ -281,6 +330,16 @@ def _require_same_step(env: VectorEnv[Any, Any, Any]) -> None:
     space, actions = env.single_observation_space, env.single_action_space
     if not isinstance(space, gymnasium.spaces.Box) or not isinstance(actions, gymnasium.spaces.Discrete):
         raise TypeError(f"FleetVecEnv: expected Box observations and Discrete actions, got {space} and {actions}")
+
+
+def _keeper(env: Any) -> Any:
+    """Return the environment, or the outermost wrapper, that can save what it is; none that remembers is skipped."""
+    while isinstance(env, TransformReward):
+        env = env.env
+    # Gymnasium's wrappers hand on what they do not have, so it is the class that must have it.
+    if not hasattr(type(env), "state"):
+        raise AttributeError(f"{env} has no `state`: a run over it cannot be saved")
+    return env
 
 
 def _elapsed_hours(infos: dict[str, Any], dones: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64] | None:
