@@ -45,7 +45,12 @@ WORLDS: dict[str, Callable[[], Any]] = {
     "D": lambda: RestlessVectorEnv(N, max_steps=17),
     "parts": seen_through(RewardParts(CLICKS)),
     "lenses": seen_through(
-        OracleObservation(), Shaping(0.9999, {"push": 0.01}), History(3), Normalisation(), RunningNormalisation()
+        OracleObservation(),
+        AgainstSilence(0.9999),
+        Shaping(0.9999, {"push": 0.01}),
+        History(3),
+        Normalisation(),
+        RunningNormalisation(),
     ),
 }
 
