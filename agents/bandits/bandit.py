@@ -63,7 +63,8 @@ class Bandit(ABC):
         self, observations: Observations, masks: Bools, rng: np.random.Generator, wants_propensities: bool
     ) -> Choices:
         """Return choices made while exploring: drawn by their probabilities, if the bandit has no quicker way."""
-        return drawn_choices(self.exploring_probabilities(observations, masks), rng)
+        choices = drawn_choices(self.exploring_probabilities(observations, masks), rng)
+        return choices if wants_propensities else Choices(choices.actions, None)
 
     def act(
         self,

@@ -140,12 +140,12 @@ def choose_one(
         times, noise: what each action's width counts; noise of shape (H,).
 
     Returns:
-        -1 where an entry is out of range, or none is eligible.
+        -1 where a shape is wrong, an entry is out of range, or none is eligible.
     """
     n_inputs = theta.shape[1]
     row = np.empty(n_inputs)
     column = np.empty(n_inputs)
-    if not standardised(observation, standards, row):
+    if len(mask) != theta.shape[0] or not standardised(observation, standards, row):
         return -1
     best, highest = -1, -np.inf
     for h in range(theta.shape[0]):

@@ -4,7 +4,7 @@ Source: Chapelle & Li (NIPS 2011), Algorithm 3: after each batch the posterior i
 mode of prior times likelihood, and the next batch's prior. They keep the diagonal of its precision, for models of
 millions of weights; here it is kept whole. What a batch adds to precision and to precision times mean is a sum that can
 be forgotten like any other (the sites of assumed-density filtering). It is made at the mode of its time, so unlike in
-linear models the order and size of batches matter a little.
+linear models the order and size of batches matter a little, and a fading trace of what is forgotten stays in the rest.
 
 Rewards between 0 and 1 count as that fraction of a success: with them the logit of the mean reward is learned, and the
 width is that of coins, which rewards within a range never exceed. Draws are independent between actions, as in

@@ -117,7 +117,8 @@ class NeuralMemory:
         how = settings.steps_a_training, settings.n_batch, settings.learning_rate
         self.design.weights = fit(self.design.weights, rows, heads, targets, rng, *how)
         of_update = self.of_row["update"][:n].astype(np.int64)
-        batches = [np.flatnonzero(of_update == update) for update in range(int(of_update.min()), number)]
+        order = np.argsort(of_update, kind="stable")
+        batches = np.split(order, np.searchsorted(of_update[order], np.arange(of_update.min() + 1, number)))
         hidden = hidden_rows(self.design.weights, rows)
         self.posterior.learn_anew([(hidden[batch], heads[batch], rewards[batch]) for batch in batches], number)
 

@@ -63,7 +63,7 @@ class UCB1(Bandit):
     def bounds(self, observations: Observations) -> Floats:
         """Return mean + width sqrt(ln t / n), infinity where n is 0, shape (U, A)."""
         n = self.memory.totals["n"]
-        with np.errstate(divide="ignore"):
+        with np.errstate(divide="ignore", invalid="ignore"):
             slack = np.where(n > 0.0, np.sqrt(np.log(max(n.sum(), 1.0)) / n), np.inf)
         return for_everyone(mean_rewards(self.memory, 0.0) + self.settings.width * slack, len(observations))
 
