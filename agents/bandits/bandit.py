@@ -1,6 +1,6 @@
 """What all bandits do alike: check what comes in, act greedily when not exploring, and save what they remember.
 
-A bandit adds four methods, its algorithm: `values`, `exploring_probabilities`, `explore` and `learn`.
+A bandit adds its algorithm: `values`, `exploring_probabilities`, `explore`, `learn` and `to_policy`.
 """
 
 from __future__ import annotations
@@ -94,13 +94,9 @@ class Bandit(ABC):
         if len(experience):
             self.learn(experience)
 
+    @abstractmethod
     def to_policy(self, name: str, *, is_exploring: bool = True) -> Document:
-        """Return a document with the same probabilities.
-
-        Raises:
-            ValueError: documents have no words for this bandit.
-        """
-        raise ValueError(f"to_policy: {name}: documents have no words for {type(self).__name__}")
+        """Return a document with the same probabilities."""
 
     def state(self) -> State:
         """Return all that was learned."""

@@ -16,7 +16,8 @@ def laplace(rows: Floats, heads: Ints, targets: Floats, mean: Floats, precision:
     """Return each head's mode, shape (H, D), and the curvature sum p (1 - p) x x' there, shape (H, D, D).
 
     The mode minimises (w - mean)' precision (w - mean) / 2 - sum [y ln p + (1 - y) ln(1 - p)], p = 1 / (1 + exp(-w'x)),
-    by Newton's method; a step that does not lower it is halved, and the next one begins at twice the length of the last that did.
+    by Newton's method; a step that does not lower it is halved, and one that
+    does lets the next be twice as long.
 
     Args:
         rows: x, shape (N, D).

@@ -21,6 +21,7 @@ from pydantic import Field, model_validator
 from agents.agent import Bools, Choices, Experience, Floats, Observations
 from agents.bandits.arms import scaled
 from agents.bandits.bandit import Bandit
+from agents.bandits.documents import posterior_document
 from agents.bandits.forgetting import Forever, Forgetting
 from agents.bandits.laplace import laplace
 from agents.bandits.linear_posterior import LinearPosterior
@@ -28,6 +29,8 @@ from agents.bandits.normal_draws import drawn_best, probabilities_of_best
 from agents.designs import design_of
 from agents.problem import Problem
 from agents.settings import Settings
+from policies.document import Document
+from policies.exploration import Greedy, Thompson
 
 
 class LogisticThompsonSettings(Settings):
@@ -84,3 +87,8 @@ class LogisticThompson(Bandit):
         mode, curvature = laplace(rows, heads, targets, mean, precision)
         moved = np.einsum("hij,hj->hi", precision + curvature, mode) - np.einsum("hij,hj->hi", precision, mean)
         self.memory.add(curvature, moved)
+
+    def to_policy(self, name: str, *, is_exploring: bool = True) -> Document:
+        """Return a document with the same probabilities."""
+        how = Thompson() if is_exploring else Greedy()
+        return posterior_document(name, self.problem, self.memory, how, sd_of_width=1.0)
