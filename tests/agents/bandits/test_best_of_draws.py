@@ -30,7 +30,7 @@ def by_quad(laws: list[Any], knots: Any) -> Any:
     """Return the same by adaptive quadrature between knots."""
     knots = np.unique(knots)
 
-    def share(a: int) -> float:
+    def share(a: int) -> Any:
         def slope(t: float) -> float:
             return float(laws[a].pdf(t) * np.prod([law.cdf(t) for b, law in enumerate(laws) if b != a]))
 
@@ -114,4 +114,5 @@ def test_two_betas_in_closed_form() -> None:
     """P(Beta(a, 1) > Beta(b, 1)) = a / (a + b): their distribution functions are powers."""
     masks = np.array([[True, True, False], [True, True, True], [False, False, True]])
     found = best_of_betas(np.array([2.0, 5.0, 3.0]), np.ones(3), masks)
-    np.testing.assert_allclose(found, [[2 / 7, 5 / 7, 0], [0.2, 0.5, 0.3], [0, 0, 1]], atol=1e-9)
+    expected = np.array([[2 / 7, 5 / 7, 0.0], [0.2, 0.5, 0.3], [0.0, 0.0, 1.0]])
+    np.testing.assert_allclose(found, expected, atol=1e-9)

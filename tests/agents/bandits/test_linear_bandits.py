@@ -88,9 +88,11 @@ def test_one_by_one_is_as_many_at_once(kind: str) -> None:
         single.learn_one(observations[k], action, rewards[k])
         batch.update(Experience(observations[row], masks[row], choices.actions, rewards[row]))
     drifted = single.memory.inverse.copy()
-    for name, values in batch.state().items():
-        lower = np.tril(single.state()[name]) if name == "outer" else single.state()[name]
-        np.testing.assert_allclose(lower, np.tril(values) if name == "outer" else values, rtol=1e-9, atol=1e-11)
+    found, expected = (agent.state() for agent in (single, batch))
+    for name in ("outer", "moment"):
+        lower, other = (np.tril(np.asarray(state[name], np.float64)) for state in (found, expected))
+        np.testing.assert_allclose(lower, other, rtol=1e-9, atol=1e-11)
+    assert found["n_updates"] == expected["n_updates"] == 1_000
     np.testing.assert_allclose(drifted, batch.memory.inverse, rtol=1e-8, atol=1e-12)
 
 

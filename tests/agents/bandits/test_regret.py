@@ -32,12 +32,11 @@ SEEDS = range(5)
 N = 400_000
 OPTIMUM, FIXED, UNIFORM = 0.051624, 0.045520, 0.013386
 # A win is worth up to 1.74 EUR and comes in up to 2 % of sends: its standard deviation is about .2 EUR.
-BELIEFS = {"noise_sd": 0.2, "prior_sd": 0.1}
 CONTEXTUAL: dict[str, Any] = {
     "linucb": LinUCBSettings(alpha=0.6, ridge=1.0),
-    "linear_thompson": LinearThompsonSettings(**BELIEFS),
+    "linear_thompson": LinearThompsonSettings(noise_sd=0.2, prior_sd=0.1),
     "logistic_thompson": LogisticThompsonSettings(reward_low=-0.001, reward_high=1.75, prior_sd=2.0),
-    "neural_linear": NeuralLinearSettings(**BELIEFS, n_hidden=8, n_memory=N),
+    "neural_linear": NeuralLinearSettings(noise_sd=0.2, prior_sd=0.1, n_hidden=8, n_memory=N),
 }
 
 
