@@ -168,6 +168,20 @@ def test_two_betas(a: int, b: int, c: int, d: int) -> None:
     assert best_of_betas([a, c], [b, d]) == pytest.approx([1.0 - exact, exact], abs=1e-8)
 
 
+@settings(max_examples=150, deadline=None)
+@given(st.lists(st.floats(math.log10(LEAST), math.log10(MOST)), min_size=2, max_size=6), st.booleans())
+def test_a_race(powers: list[float], is_turned: bool) -> None:
+    """Beta(a, 1) is below x with probability x ** a, so a is the highest with a / sum: a race of exponential clocks."""
+    counts = [10.0**power for power in powers]
+    ones = [1.0] * len(counts)
+    if is_turned:  # 1 - Beta(a, 1) is Beta(1, a): of two, the higher was the lower
+        first, second = counts[:2]
+        expected = [second / (first + second), first / (first + second)]
+        assert best_of_betas(ones[:2], counts[:2]) == pytest.approx(expected, abs=1e-7)
+    else:
+        assert best_of_betas(counts, ones) == pytest.approx([a / sum(counts) for a in counts], abs=1e-7)
+
+
 @settings(max_examples=100, deadline=None)
 @given(st.floats(math.log10(LEAST), math.log10(MOST)), st.floats(math.log10(LEAST), math.log10(MOST)))
 def test_equal_betas_share_whatever_the_counts(a: float, b: float) -> None:
