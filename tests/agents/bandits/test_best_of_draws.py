@@ -13,6 +13,7 @@ from scipy.stats import beta, norm
 
 from agents.bandits.best_of_betas import best_of_betas
 from agents.bandits.best_of_normals import best_of_normals, best_of_normals_reference
+from policies.best_of_normals import best_of_normals as of_documents
 
 ERROR = 1e-6
 FALSE_ALARM = 1e-6
@@ -68,6 +69,14 @@ def test_random_normals_against_the_reference(spread: float) -> None:
     np.testing.assert_allclose(found, best_of_normals_reference(means, sds, masks), atol=ERROR)
     np.testing.assert_allclose(found.sum(axis=1), 1.0, atol=1e-12)
     assert (found[~masks] == 0.0).all()
+
+
+def test_the_compiled_form_is_that_of_documents() -> None:
+    rng = np.random.default_rng(9)
+    means, sds = rng.normal(size=(200, 5)), np.exp(4.0 * rng.normal(size=(200, 5)))
+    sds[::7, 2] = 0.0
+    expected = [of_documents(*rows) for rows in zip(means.tolist(), sds.tolist(), strict=True)]
+    np.testing.assert_allclose(of_normals(means, sds), expected, atol=1e-12)
 
 
 def test_two_normals_in_closed_form() -> None:

@@ -106,9 +106,9 @@ def test_a_resumed_run_equals_an_unbroken_one(kind: str) -> None:
 
     unbroken, first, second = trainer(), trainer(), trainer()
     unbroken.advance(300)
-    first.advance(150)
+    first.advance(153)  # then comes a step without a choice
     second.restore(first.state())
-    last = second.advance(150)
+    last = second.advance(147)
     assert set(last) == {"reward", "sends", "learned"}
     for name, values in unbroken.state().items():
         np.testing.assert_array_equal(second.state()[name], values, err_msg=name)
