@@ -34,7 +34,7 @@ class LinearThompsonSettings(Settings):
     """Config of linear Thompson sampling.
 
     Attributes:
-        noise_sd: standard deviation of a reward around its mean, in units of the reward; 0 never explores. For wins of
+        noise_sd: standard deviation of a reward around its mean, in units of the reward. For wins of
             value v with a small probability p it is v sqrt(p).
         prior_sd: standard deviation of each weight before anything is known, in units of the reward; the size of the
             largest mean reward that would not surprise.
