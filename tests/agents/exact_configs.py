@@ -57,9 +57,9 @@ WORLD_D: Any = (RestlessEnv, RestlessVectorEnv, 7.78799, 7.97196)
 PPO_A = ExactRun(
     PPOSettings(
         discount_per_day=DISCOUNT_A,
-        anneal_steps=900_000,
+        anneal_steps=1_500_000,
         learning_rate=3e-3,
-        n_epochs=4,
+        n_epochs=5,
         entropy_weight=0.005,
         initial_send_prob=0.3,
     ),
@@ -81,14 +81,16 @@ PPO_D = ExactRun(
 DQN_A = ExactRun(
     DQNSettings(
         discount_per_day=DISCOUNT_A,
-        anneal_steps=400_000,
+        anneal_steps=640_000,
+        hidden_sizes=(32, 32),
         learning_rate=1e-3,
         final_learning_rate_share=0.0,
-        batch_size=1024,
+        batch_size=2048,
         n_updates=1,
-        buffer_size=400_000,
+        return_steps=1,
+        buffer_size=640_000,
         target_update_steps=64,
-        target_update_share=0.5,
+        target_update_share=0.2,
         final_epsilon=0.1,
     ),
     64,
