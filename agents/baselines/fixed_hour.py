@@ -19,7 +19,8 @@ class FixedHour(Settings):
 
     Attributes:
         hour: whole local hour.
-        sends_per_week: at most, spread evenly; 7: every day.
+        sends_per_week: of pushes at most so many; e-mails, which the vocabulary does not count, are held by the gap
+            alone: a whole number of days, every 3 for 2 a week, every day from 4 on.
     """
 
     kind: Literal["fixed_hour"] = "fixed_hour"
@@ -29,8 +30,9 @@ class FixedHour(Settings):
     def document(self, n_slots: int) -> Document:
         """Return the policy.
 
-        Sends at one hour lie whole days apart, so k a week are at least floor(7 / k) days apart; the count of seven
-        days holds what that leaves open. An hour is taken off the gap, so that a clock change does not cost a day.
+        Sends at one hour lie whole days apart, so k a week are at least floor(7 / k) days apart; the count of
+        pushes in seven days holds what that leaves open. An hour is taken off the gap, so that a clock change does not
+        cost a day.
         """
         gap_hours = HOURS_A_WEEK // 24 // self.sends_per_week * 24 - 1
         when = Frequency(

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from agents.agent import Floats, Ints
 from agents.baselines import best_hour, fixed_hour, frequency_cap, priority, simplest
 from agents.baselines.document_agent import DocumentAgent
 from agents.baselines.frequency import Frequency
@@ -44,14 +45,13 @@ def states(n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     return observations, masks
 
 
-def column(observations: np.ndarray, name: str) -> np.ndarray:
-    found: np.ndarray = observations[:, PLACES[name]].astype(np.float64)
-    return found
+def column(observations: np.ndarray, name: str) -> Floats:
+    return np.asarray(observations[:, PLACES[name]], np.float64)
 
 
-def local_hours(observations: np.ndarray) -> np.ndarray:
+def local_hours(observations: np.ndarray) -> Ints:
     sine, cosine = column(observations, "local_hour_sin"), column(observations, "local_hour_cos")
-    return np.rint(np.arctan2(sine, cosine) * 12 / math.pi).astype(int) % 24
+    return np.asarray(np.rint(np.arctan2(sine, cosine) * 12 / math.pi), np.int64) % 24
 
 
 def decided(settings: Any, observations: np.ndarray, masks: np.ndarray) -> np.ndarray:
