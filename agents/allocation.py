@@ -9,9 +9,9 @@ Relaxing the budgets at prices p >= 0 leaves each user a choice of its own, and 
     D(p) = sum_b p[b] limit[b] + sum_u max(0, max_a (score[u, a] - sum_b p[b] cost[b, u, a]))
 
 is at least the best that can be had. D is convex and piecewise linear; limit - spent is a subgradient, so its minimum
-is found by cutting planes, one pass over the scores each. At these prices the choices are nearly within the budgets; what
-exceeds them is dropped, what is left is filled, and the difference to D is the gap that is reported. It is at most as
-much as a few users are worth, since a vertex of the relaxed problem has no more split users than there are budgets.
+is found by cutting planes, one pass over the scores each. At these prices the choices are nearly within the budgets;
+what exceeds them is dropped, what is left is filled, and the difference to D is the gap that is reported. It is about
+what a few users are worth, because a vertex of the relaxed problem splits no more users than there are budgets.
 
 The prices can be carried to the next epoch, `choose_at`, and followed by how much was spent, `adapted_prices`.
 

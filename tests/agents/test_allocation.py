@@ -74,10 +74,10 @@ def test_the_bound_is_the_relaxed_optimum_and_the_value_nearly_the_whole_one() -
         assert found.value <= whole + 1e-6, seed
         assert found.gap >= 0.0
         most = float((scores - scores[:, :1]).max())
-        assert found.gap <= 2 * len(budgets) * most + 1e-6, seed
+        assert found.gap <= len(budgets) * most + 1e-6, seed
         shortfalls.append((whole - found.value) / max(whole, 1.0))
-    # Measured .011 on average; a rounding that drops whom it should keep is beyond .05 at once.
-    assert float(np.mean(shortfalls)) < 0.03
+    # Instances of 1 to 24 users, so one user's send is much: .0014 on average, and 113 of 120 are exact.
+    assert float(np.mean(shortfalls)) < 0.005
 
 
 def test_sends_under_one_count_are_the_best_ones() -> None:

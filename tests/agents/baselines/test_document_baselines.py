@@ -87,7 +87,7 @@ def test_agents_decide_as_their_documents_do_one_at_a_time() -> None:
 
 
 def test_never_always_fixed_hour_and_cap_do_as_they_say() -> None:
-    observations, masks = states(5000, seed=2)
+    observations, masks = states(100_000, seed=2)
     assert not decided(simplest.Never(), observations, masks).any()
     np.testing.assert_array_equal(decided(simplest.Always(), observations, masks), first_eligible(masks))
     since = np.expm1(column(observations, "hours_since_send"))
@@ -107,7 +107,7 @@ def test_never_always_fixed_hour_and_cap_do_as_they_say() -> None:
 
 
 def test_best_hour_reads_the_histogram_where_there_is_one() -> None:
-    observations, masks = states(5000, seed=3)
+    observations, masks = states(100_000, seed=3)
     settings = best_hour.BestHour(least_share=0.1, least_sessions=20, fallback_hour=18, gap_hours=20.0)
     is_known = np.expm1(column(observations, "sessions_30d")) >= 20
     is_own = np.where(is_known, column(observations, "own_hour_share") >= 0.1, local_hours(observations) == 18)
@@ -119,7 +119,7 @@ def test_best_hour_reads_the_histogram_where_there_is_one() -> None:
 
 @pytest.mark.parametrize("order", ["interest", "expected_revenue"])
 def test_priority_takes_the_candidate_that_matters_most(order: Any) -> None:
-    observations, masks = states(2000, seed=4)
+    observations, masks = states(100_000, seed=4)
     settings = priority.Priority(order=order, hours=(), gap_hours=0.0)
     slots = observations[:, len(USER_FEATURES) :].reshape(len(masks), N_SLOTS, -1).astype(np.float64)
     score = slots[:, :, RELEVANCE] if order == "interest" else slots[:, :, CLICK_RATE] + slots[:, :, MARGIN]
@@ -131,7 +131,7 @@ def test_priority_takes_the_candidate_that_matters_most(order: Any) -> None:
 
 
 def test_gates_of_scorecards_and_conditions_of_rules_say_the_same() -> None:
-    observations, masks = states(5000, seed=5)
+    observations, masks = states(100_000, seed=5)
     often = Frequency(hours=(7, 8, 21), gap_hours=30.0, pushes_per_week=5)
     cap = frequency_cap.FrequencyCap(hours=(7, 8, 21), gap_hours=30.0, pushes_per_week=5)
     base = {"push": 1.0, "email": 1.0}
