@@ -128,8 +128,8 @@ def choose_at(
 def adapted_prices(prices: Floats, spent: Floats, paces: Floats, step: float) -> Floats:
     """Return the next epoch's prices: up where more was spent than the pace, down where less, never below 0.
 
-    price + step * (spent - pace) / pace, a step of projected subgradient descent on D, in which budgets are scaled by
-    their paces.
+    price + step * (spent - pace) / pace: a step of projected subgradient descent on D. That budgets are scaled by their
+    paces is a modelling choice, so that one step size fits sends and euros.
 
     Args:
         prices: shape (B,).

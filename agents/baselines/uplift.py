@@ -7,8 +7,8 @@ probability of being sent something. It is better where one arm has far fewer ro
 
 Treatments are channels: candidates share the model of their channel, which reads the candidate's own features.
 
-Source: Künzel, Sekhon, Bickel & Yu, Metalearners for estimating heterogeneous treatment effects (PNAS 2019),
-equations 2 and 3 for T, 4 to 8 for X.
+Source: Künzel, Sekhon, Bickel & Yu, Metalearners for estimating heterogeneous treatment effects using machine learning
+(PNAS 2019), the T-learner and the X-learner, the latter with the propensity as its weight g.
 """
 
 from __future__ import annotations
