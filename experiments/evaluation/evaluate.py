@@ -8,7 +8,7 @@ paired(tuned, silent).estimate
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -77,7 +77,7 @@ def evaluate(
     if refused := sorted(arguments.keys() & {"num_envs", "autoresets", "journal_rows", "render_mode"}):
         raise ValueError(f"evaluate: {', '.join(refused)}: set by the evaluation itself; expected other arguments")
     parts = []
-    with nullcontext() if n_threads is None else on_threads(n_threads):
+    with threads_or_all(n_threads):
         for start in range(0, n_users, chunk_users):
             env = NotifyVectorEnv(min(chunk_users, n_users - start), scenario, autoresets=False, **arguments)
             for days, all_days in _lives(env, lenses, agent, seed + start, is_exploring):
@@ -86,6 +86,11 @@ def evaluate(
                     on_day(chunk * all_days + days, n_chunks * all_days)
             parts.append(_outcomes(env, name, seed))
     return Evaluation.joined(parts)
+
+
+def threads_or_all(n_threads: int | None) -> AbstractContextManager[None]:
+    """Return a context in which the simulator runs on so many threads; None: on as many as there are."""
+    return nullcontext() if n_threads is None else on_threads(n_threads)
 
 
 def _lives(

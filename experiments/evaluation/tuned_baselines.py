@@ -14,7 +14,7 @@ from agents.baselines.pilot import Pilot, pilot
 from agents.baselines.tuning import Tuning, tune
 from agents.baselines.volume import best_volumes, pilot_volumes
 from agents.problem import vocabulary_problem
-from experiments.evaluation.evaluate import evaluate
+from experiments.evaluation.evaluate import evaluate, threads_or_all
 from simulator.config import Scenario, did_you_mean
 from simulator.environments.lenses.rewards import EXPECTED_CONVERSION, RewardParts
 from simulator.environments.lenses.wrap import wrap
@@ -77,6 +77,7 @@ def tuned_baselines(
 
     Args:
         kinds: which; of KINDS.
+        n_threads: of the simulator; None: as many as there are.
         on_trial: called with the baseline's name, candidates done and to do in a round.
 
     Raises:
@@ -91,9 +92,11 @@ def tuned_baselines(
     log: Pilot | None = None
     found = {}
     for kind in kinds:
-        grid = _volume_grid(world, seed, effort, n_slots) if kind == VOLUME else GRIDS[kind]
+        with threads_or_all(n_threads):
+            grid = _volume_grid(world, seed, effort, n_slots) if kind == VOLUME else GRIDS[kind]
         if log is None and any(map(needs_pilot, grid)):
-            log = scenario_pilot(world, seed, effort, n_slots)
+            with threads_or_all(n_threads):
+                log = scenario_pilot(world, seed, effort, n_slots)
         agents = {settings: baseline_agent(settings, problem, log) for settings in grid}
 
         def returns_of(
