@@ -1,0 +1,80 @@
+"""All baselines by name: their settings, the candidates that each is tuned by, and the agent of a candidate."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Annotated
+
+from pydantic import Field
+
+from agents.baselines import (
+    best_hour,
+    expected_value,
+    fixed_hour,
+    frequency_cap,
+    priority,
+    simplest,
+    survival,
+    uplift,
+)
+from agents.baselines.best_hour import BestHour
+from agents.baselines.document_agent import DocumentAgent
+from agents.baselines.expected_value import ExpectedValue
+from agents.baselines.fixed_hour import FixedHour
+from agents.baselines.frequency_cap import FrequencyCap
+from agents.baselines.pilot import Pilot
+from agents.baselines.priority import Priority
+from agents.baselines.simplest import Always, Never, RandomChoice
+from agents.baselines.survival import Survival
+from agents.baselines.uplift import Uplift
+from agents.baselines.volume import Volume
+from agents.problem import Problem
+
+Taught = ExpectedValue | Uplift | Survival
+Untaught = Never | Always | RandomChoice | FixedHour | BestHour | FrequencyCap | Priority | Volume
+Baseline = Annotated[Taught | Untaught, Field(discriminator="kind")]
+
+GRIDS: Mapping[str, tuple[Baseline, ...]] = MappingProxyType(
+    {
+        "never": (Never(),),
+        "always": (Always(),),
+        "random": simplest.RANDOM_GRID,
+        "fixed_hour": fixed_hour.GRID,
+        "best_hour": best_hour.GRID,
+        "frequency_cap": frequency_cap.GRID,
+        "priority": priority.GRID,
+        "expected_value": expected_value.GRID,
+        "uplift_t": uplift.T_GRID,
+        "uplift_x": uplift.X_GRID,
+        "survival": survival.GRID,
+    }
+)
+"""What each is tuned by; those of `volume` come out of its own pilot, `volume.best_volumes`."""
+
+
+def needs_pilot(settings: Baseline) -> bool:
+    """Return whether a baseline is a model that a pilot teaches."""
+    return isinstance(settings, ExpectedValue | Uplift | Survival)
+
+
+def baseline_agent(settings: Baseline, problem: Problem, log: Pilot | None = None) -> DocumentAgent:
+    """Return the agent of a baseline's settings.
+
+    Args:
+        log: of the same problem; needed by those that learn from a pilot.
+
+    Raises:
+        ValueError: it learns from a pilot, and there is none; or the problem is not the vocabulary's.
+    """
+    if not problem.n_slots:
+        raise ValueError(
+            f"baseline {settings.kind!r}: expected the feature vocabulary as it stands, got a problem of "
+            f"{problem.n_features} other features"
+        )
+    if isinstance(settings, ExpectedValue | Uplift | Survival):
+        if log is None:
+            raise ValueError(f"baseline {settings.kind!r}: expected a pilot that teaches it, got none")
+        return DocumentAgent(settings.document(log), problem)
+    is_random = isinstance(settings, RandomChoice)
+    return DocumentAgent(settings.document(problem.n_slots), problem, is_chance_the_policy=is_random)
