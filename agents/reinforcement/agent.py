@@ -89,7 +89,7 @@ class SB3Agent:
             case Greedy():
                 return certainly(greedy_actions(preferences, masks), self.problem.n_actions)
 
-    def exploration(self, is_exploring: bool) -> Exploration:
+    def exploration(self, is_exploring: bool) -> Greedy | Epsilon | Softmax:
         """Return how it explores now, in a document's words."""
         if not is_exploring:
             return Greedy()

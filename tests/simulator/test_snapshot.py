@@ -11,6 +11,7 @@ import pytest
 
 from simulator.environments.lenses import (
     CLICKS,
+    AgainstSilence,
     History,
     Normalisation,
     OracleObservation,
