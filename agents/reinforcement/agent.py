@@ -22,7 +22,7 @@ from agents.problem import Problem
 from agents.reinforcement.dqn import MaskedDQN
 from agents.reinforcement.settings import DQNSettings, MaskablePPOSettings, PPOSettings
 from agents.training_extra import missing
-from policies.document import Document, Epsilon, Exploration, Greedy, NetworkInput, Softmax
+from policies.document import Document, Epsilon, Greedy, NetworkInput, Softmax
 
 try:
     import torch
