@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
 from agents.training_extra import missing
-from policies.document import Document, Exploration, Layer, Network, NetworkInput, Softmax
+from policies.document import Document, Exploration, Greedy, Layer, Network, NetworkInput, Softmax
 from policies.vocabulary import N_SLOT_FEATURES, N_USER_FEATURES, feature_names, features, n_actions, n_features
 
 try:
@@ -15,27 +15,29 @@ try:
     from sb3_contrib.common.maskable.policies import MaskableActorCriticPolicy
     from stable_baselines3.common.policies import ActorCriticPolicy
     from stable_baselines3.common.torch_layers import FlattenExtractor, MlpExtractor
+    from stable_baselines3.dqn.policies import DQNPolicy
     from torch import nn
 except ModuleNotFoundError as error:
     raise missing(error) from error
 
 ACTIVATIONS: dict[type[nn.Module], str] = {nn.Tanh: "tanh", nn.ReLU: "relu", nn.Identity: "identity"}
 AS_TRAINED = Softmax(1.0)  # a categorical actor draws in proportion to exp(logit)
+Policy = ActorCriticPolicy | MaskableActorCriticPolicy | DQNPolicy
 
 
 def network_document(
-    policy: ActorCriticPolicy | MaskableActorCriticPolicy,
+    policy: Policy,
     name: str,
     *,
     inputs: Sequence[NetworkInput] | None = None,
-    exploration: Exploration = AS_TRAINED,
+    exploration: Exploration | None = None,
     made_by: str = "",
     trained_on: Mapping[str, str] | None = None,
 ) -> Document:
-    """Return the actor of PPO, MaskablePPO or A2C as a document of kind network, with the weights as they stand.
+    """Return what PPO, MaskablePPO, A2C or DQN has trained as a document of kind network, with its weights as they are.
 
-    The document's probabilities are the policy's own under the same mask, to the rounding of float32: 1e-6 times the
-    size of the logits. Normalisation outside the network is not seen here, neither Gymnasium's nor `VecNormalize`:
+    The network is the actor, or DQN's values. The document's probabilities are the policy's own under the same mask, to
+    the rounding of float32: 1e-6 times the size of the logits. Normalisation outside the network is not seen here, neither Gymnasium's nor `VecNormalize`:
     hand over its numbers as `inputs`.
 
     Args:
@@ -43,16 +45,17 @@ def network_document(
         name: what people call it.
         inputs: what the network reads and how that is standardised, in the order of its inputs; None: the observation
             as it stands.
-        exploration: how actions are chosen by the logits; the policy draws as in training by default.
+        exploration: how actions are chosen by the network's outputs; None: an actor draws as in training, DQN takes the
+            best.
         made_by, trained_on: see `Document`.
 
     Raises:
-        TypeError: no actor-critic, or one with layers that a document has no words for.
+        TypeError: neither an actor-critic nor DQN's, or one with layers that a document has no words for.
         ValueError: other observations or actions than the vocabulary's; a number of inputs that does not fit.
     """
-    if not isinstance(policy, ActorCriticPolicy | MaskableActorCriticPolicy):
+    if not isinstance(policy, Policy):
         raise TypeError(
-            f"network_document: policy: expected that of PPO, MaskablePPO or A2C (model.policy), got "
+            f"network_document: policy: expected that of PPO, MaskablePPO, A2C or DQN (model.policy), got "
             f"{type(policy).__name__}"
         )
     layers = _layers(policy)
@@ -63,10 +66,12 @@ def network_document(
     width = len(layers[0].weights[0])
     if len(inputs) != width:
         raise ValueError(f"network_document: inputs: expected {width}, one an input of the network, got {len(inputs)}")
+    if exploration is None:
+        exploration = Greedy() if isinstance(policy, DQNPolicy) else AS_TRAINED
     return Document(name, n_slots, Network(tuple(inputs), layers), exploration, made_by, dict(trained_on or {}))
 
 
-def _slots(policy: ActorCriticPolicy | MaskableActorCriticPolicy) -> int:
+def _slots(policy: Policy) -> int:
     """Return C, which the actions tell whatever the network reads."""
     space = policy.action_space
     n = int(space.n) if isinstance(space, gymnasium.spaces.Discrete) else 0
@@ -98,17 +103,27 @@ def _require_plain(space: gymnasium.Space[object], n_slots: int) -> None:
             )
 
 
-def _layers(policy: ActorCriticPolicy | MaskableActorCriticPolicy) -> tuple[Layer, ...]:
-    """Return the actor's layers, the last one's outputs the logits."""
-    if not isinstance(policy.pi_features_extractor, FlattenExtractor) or not isinstance(
-        policy.mlp_extractor, MlpExtractor
-    ):
+def _modules(policy: Policy) -> Iterable[nn.Module]:
+    """Return the modules from the observation to the logits, or to DQN's values, in order."""
+    if isinstance(policy, DQNPolicy):
+        extractors: tuple[object, ...] = (policy.q_net.features_extractor,)
+        modules = [*policy.q_net.q_net]
+    else:
+        extractors = (policy.pi_features_extractor, policy.mlp_extractor)
+        is_plain = isinstance(policy.mlp_extractor, MlpExtractor)
+        modules = [*policy.mlp_extractor.policy_net, policy.action_net] if is_plain else []
+    if not all(isinstance(extractor, FlattenExtractor | MlpExtractor) for extractor in extractors):
         raise TypeError(
             f'network_document: expected an "MlpPolicy" without a features extractor of its own, got '
-            f"{type(policy.pi_features_extractor).__name__} and {type(policy.mlp_extractor).__name__}"
+            f"{' and '.join(type(extractor).__name__ for extractor in extractors)}"
         )
+    return modules
+
+
+def _layers(policy: Policy) -> tuple[Layer, ...]:
+    """Return the layers, the last one's outputs the logits or the values."""
     layers: list[Layer] = []
-    for module in (*policy.mlp_extractor.policy_net, policy.action_net):
+    for module in _modules(policy):
         if isinstance(module, nn.Linear):
             weights = tuple(map(tuple, module.weight.detach().cpu().tolist()))
             layers.append(Layer(weights, tuple(module.bias.detach().cpu().tolist()), "identity"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -188,6 +188,54 @@ class FleetVecEnv(VecEnv):
         The infos of an ended episode hold its statistics, in Monitor's form, which is what SB3 asks this for.
         """
         return [issubclass(wrapper_class, Monitor) for _ in self._get_indices(indices)]
+
+    def state(self) -> dict[str, npt.NDArray[Any]]:
+        """Return what the next step depends on, as arrays: the environment's own state, and what is kept of it here.
+
+        Raises:
+            RuntimeError: never reset.
+            AttributeError: the environment has no `state`.
+        """
+        if self._observations is None:
+            raise RuntimeError("FleetVecEnv.state: call reset first")
+        state = {f"env.{name}": array for name, array in getattr(self.env, self._known("state"))().items()}
+        last = self.last_step
+        state |= {
+            "observations": self._observations.copy(),
+            "n_steps": np.asarray(last.n_steps),
+            "rewards": last.rewards.copy(),
+            "is_truncated": last.is_truncated.copy(),
+            "episode_return": self._episode_return.copy(),
+            "episode_length": self._episode_length.copy(),
+        }
+        if last.elapsed_hours is not None:
+            state["elapsed_hours"] = last.elapsed_hours.copy()
+        if self._mask_rows is not None:
+            state["action_mask"] = self._mask_rows.whole.copy()
+        return state
+
+    def restore(self, state: Mapping[str, npt.NDArray[Any]]) -> None:
+        """Go on where a state was taken.
+
+        Raises:
+            ValueError: it is of another environment.
+        """
+        own = {name: array for name, array in state.items() if not name.startswith("env.")}
+        shape = (self.num_envs, *(self.observation_space.shape or ()))
+        if "observations" not in own or own["observations"].shape != shape:
+            got = own["observations"].shape if "observations" in own else "none"
+            raise ValueError(
+                f"FleetVecEnv.restore: expected observations of {shape}, got {got}: the state is of another environment"
+            )
+        inner = {name.removeprefix("env."): array for name, array in state.items() if name.startswith("env.")}
+        getattr(self.env, self._known("restore"))(inner)
+        self._observations = own["observations"].copy()
+        last = self.last_step
+        last.n_steps, last.rewards = int(own["n_steps"]), own["rewards"].copy()
+        last.is_truncated = own["is_truncated"].copy()
+        last.elapsed_hours = own["elapsed_hours"].copy() if "elapsed_hours" in own else None
+        self._episode_return[:], self._episode_length[:] = own["episode_return"], own["episode_length"]
+        self._take_infos({"action_mask": own["action_mask"]} if "action_mask" in own else {})
 
     def _take_infos(self, infos: dict[str, Any]) -> None:
         self.vector_infos = infos

@@ -10,9 +10,9 @@ import gymnasium
 import numpy as np
 import pytest
 import torch
-from sb3_contrib import MaskablePPO
+from sb3_contrib import QRDQN, MaskablePPO
 from sb3_contrib.common.maskable.policies import MaskableActorCriticPolicy
-from stable_baselines3 import DQN, PPO
+from stable_baselines3 import PPO
 from torch import nn
 
 from agents.export import network_document
@@ -194,9 +194,9 @@ class Other(nn.Module):
             "expected layers of Linear, Tanh, ReLU, Identity, got Other",
         ),
         (
-            lambda: DQN("MlpPolicy", fleet(on_ineligible="no_send"), buffer_size=100, device="cpu"),
+            lambda: QRDQN("MlpPolicy", fleet(on_ineligible="no_send"), buffer_size=100, device="cpu"),
             TypeError,
-            r"policy: expected that of PPO, MaskablePPO or A2C \(model.policy\), got DQNPolicy",
+            r"policy: expected that of PPO, MaskablePPO, A2C or DQN \(model.policy\), got QRDQNPolicy",
         ),
         (
             lambda: MaskablePPO("MlpPolicy", fleet("kairos/NotifyDaily-v0"), device="cpu"),
