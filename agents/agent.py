@@ -49,6 +49,8 @@ class Experience:
         masks: True where an action was eligible, shape (N, A).
         actions: taken, shape (N,).
         rewards: whatever is to be maximised, finite, shape (N,).
+        probabilities: of each action when it was decided, shape (N, A); None where nobody kept them. Only agents that
+            weigh by them look at them.
 
     Raises:
         ValueError: shapes differ; a reward is not finite; an action was not eligible.
@@ -58,6 +60,7 @@ class Experience:
     masks: Bools
     actions: Ints
     rewards: Floats
+    probabilities: Floats | None = None
 
     def __post_init__(self) -> None:
         n = len(self.actions)
@@ -66,6 +69,11 @@ class Experience:
                 raise ValueError(
                     f"experience: {name}: expected {n} rows, as of actions, got {len(getattr(self, name))}"
                 )
+        if self.probabilities is not None and self.probabilities.shape != self.masks.shape:
+            raise ValueError(
+                f"experience: probabilities: expected shape {self.masks.shape}, as of masks, got "
+                f"{self.probabilities.shape}"
+            )
         require_finite("experience: rewards", self.rewards)
         is_wrong = (self.actions < 0) | (self.actions >= self.masks.shape[1])
         if is_wrong.any():

@@ -1,0 +1,52 @@
+"""What bandits without context know: of each action, how often it was taken and the sum of its rewards."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from agents.agent import Experience, Floats
+from agents.bandits.forgetting import Discounted, Forever, Sums, Window
+
+
+def arm_sums(n_actions: int, forgetting: Forever | Discounted | Window) -> Sums:
+    """Return sums `n` and `reward` of no decisions yet, each of shape (A,)."""
+    return Sums({"n": (n_actions,), "reward": (n_actions,)}, forgetting)
+
+
+def add_to_arms(sums: Sums, experience: Experience, rewards: Floats) -> None:
+    """Count decisions by their actions, with rewards as given, shape (N,)."""
+    n_actions = len(sums.totals["n"])
+    sums.add(
+        {
+            "n": np.bincount(experience.actions, minlength=n_actions).astype(np.float64),
+            "reward": np.bincount(experience.actions, rewards, n_actions).astype(np.float64),
+        }
+    )
+
+
+def mean_rewards(sums: Sums, initial: float) -> Floats:
+    """Return each action's mean reward, `initial` where it counts nothing, shape (A,)."""
+    n = sums.totals["n"]
+    found: Floats = np.where(n > 0.0, sums.totals["reward"] / np.where(n > 0.0, n, 1.0), initial)
+    return found
+
+
+def for_everyone(values: Floats, n_users: int) -> Floats:
+    """Return the same values in each row, shape (U, A)."""
+    return np.broadcast_to(values, (n_users, len(values)))
+
+
+def scaled(rewards: Floats, low: float, high: float) -> Floats:
+    """Return rewards as shares of their range, shape (N,).
+
+    Raises:
+        ValueError: one is out of the range; the message names the first.
+    """
+    is_within = (rewards >= low) & (rewards <= high)
+    if not is_within.all():
+        row = int(is_within.argmin())
+        raise ValueError(
+            f"experience: rewards[{row}]: expected {low:g} to {high:g}, the config's reward_low and reward_high, got "
+            f"{rewards[row]:g}"
+        )
+    return (rewards - low) / (high - low)

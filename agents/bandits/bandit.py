@@ -1,0 +1,110 @@
+"""What all bandits do alike: check what comes in, act greedily when not exploring, and save what they remember.
+
+A bandit adds four methods, its algorithm: `values`, `exploring_probabilities`, `explore` and `learn`.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from agents.agent import Bools, Choices, Experience, Floats, Observations, State
+from agents.choosing import certainly, drawn_choices, greedy_actions, greedy_choices
+from agents.problem import Problem
+from agents.settings import Settings
+from policies.document import Document
+
+
+class Memory(Protocol):
+    """Whatever holds all that a bandit has learned."""
+
+    def state(self) -> State:
+        """Return it as arrays."""
+        ...
+
+    def restore(self, state: Mapping[str, npt.NDArray[np.generic]]) -> None:
+        """Take up what `state` returned."""
+        ...
+
+
+class Bandit(ABC):
+    """The frame of a bandit; see `agents.agent.Learner` for the methods' manners.
+
+    Attributes:
+        settings: its config.
+        problem: what it decides about.
+        memory: all that it has learned.
+    """
+
+    settings: Any
+    memory: Memory
+
+    def __init__(self, settings: Settings, problem: Problem) -> None:
+        self.settings = settings
+        self.problem = problem
+
+    @abstractmethod
+    def values(self, observations: Observations) -> Floats:
+        """Return what each action is thought to be worth, shape (U, A); the highest is best."""
+
+    @abstractmethod
+    def exploring_probabilities(self, observations: Observations, masks: Bools) -> Floats:
+        """Return the probability of each action while exploring, shape (U, A)."""
+
+    @abstractmethod
+    def learn(self, experience: Experience) -> None:
+        """Learn from decisions that have been checked."""
+
+    def explore(
+        self, observations: Observations, masks: Bools, rng: np.random.Generator, wants_propensities: bool
+    ) -> Choices:
+        """Return choices made while exploring: drawn by their probabilities, if the bandit has no quicker way."""
+        return drawn_choices(self.exploring_probabilities(observations, masks), rng)
+
+    def act(
+        self,
+        observations: Observations,
+        masks: Bools,
+        rng: np.random.Generator,
+        *,
+        is_exploring: bool = True,
+        wants_propensities: bool = False,
+    ) -> Choices:
+        """Decide."""
+        masks = self.problem.check(observations, masks)
+        if is_exploring:
+            return self.explore(observations, masks, rng, wants_propensities)
+        return greedy_choices(self.values(observations), masks, wants_propensities)
+
+    def probabilities(self, observations: Observations, masks: Bools, *, is_exploring: bool = True) -> Floats:
+        """Return the probability of each action, shape (U, A)."""
+        masks = self.problem.check(observations, masks)
+        if is_exploring:
+            return self.exploring_probabilities(observations, masks)
+        return certainly(greedy_actions(self.values(observations), masks), self.problem.n_actions)
+
+    def update(self, experience: Experience) -> None:
+        """Learn from decisions whose rewards have come; of none, nothing is learned and nothing forgotten."""
+        self.problem.check(experience.observations, experience.masks)
+        if len(experience):
+            self.learn(experience)
+
+    def to_policy(self, name: str, *, is_exploring: bool = True) -> Document:
+        """Return a document with the same probabilities.
+
+        Raises:
+            ValueError: documents have no words for this bandit.
+        """
+        raise ValueError(f"to_policy: {name}: documents have no words for {type(self).__name__}")
+
+    def state(self) -> State:
+        """Return all that was learned."""
+        return self.memory.state()
+
+    def restore(self, state: Mapping[str, npt.NDArray[np.generic]]) -> None:
+        """Take up what was learned."""
+        self.memory.restore(state)

@@ -1,0 +1,91 @@
+"""Thompson sampling with Beta posteriors: a plausible mean is drawn for each action, and the highest is taken.
+
+Source: Thompson (1933); Agrawal & Goyal (COLT 2012), Algorithm 1, for rewards of 0 and 1. For rewards in between they
+toss a coin with that chance (Algorithm 2); here the reward is counted as that fraction of a success, which has the same
+expectation, no further noise and no random numbers in learning. The posterior is then wider than that of the rewards
+themselves, whose variance is below a coin's.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+from pydantic import Field, model_validator
+
+from agents.agent import Bools, Choices, Experience, Floats, Observations
+from agents.bandits.arms import add_to_arms, arm_sums, for_everyone, scaled
+from agents.bandits.bandit import Bandit
+from agents.bandits.best_of_betas import best_of_betas
+from agents.bandits.forgetting import Forever, Forgetting, Sums
+from agents.bandits.normal_draws import LEAST
+from agents.choosing import greedy_actions
+from agents.problem import Problem
+from agents.settings import Settings
+
+
+class BetaThompsonSettings(Settings):
+    """Config of Thompson sampling with Beta posteriors.
+
+    Attributes:
+        prior_successes, prior_failures: of every action before anything is known; 1 and 1 make every mean as likely.
+            Not below 1: the density of draws must be finite for exact propensities.
+        reward_low, reward_high: range of the rewards, which are scaled by it to [0, 1].
+        forgetting: what counts of the past; the prior is not forgotten.
+    """
+
+    kind: Literal["beta_thompson"] = "beta_thompson"
+    prior_successes: float = Field(1.0, ge=1.0)
+    prior_failures: float = Field(1.0, ge=1.0)
+    reward_low: float = 0.0
+    reward_high: float = 1.0
+    forgetting: Forgetting = Forever()
+
+    @model_validator(mode="after")
+    def _has_range(self) -> BetaThompsonSettings:
+        if self.reward_low >= self.reward_high:
+            raise ValueError(f"reward_high: expected more than reward_low, {self.reward_low}, got {self.reward_high}")
+        return self
+
+
+class BetaThompson(Bandit):
+    """The eligible action with the highest draw of its Beta posterior, drawn anew for each user."""
+
+    settings: BetaThompsonSettings
+    memory: Sums
+
+    def __init__(self, settings: BetaThompsonSettings, problem: Problem) -> None:
+        super().__init__(settings, problem)
+        self.memory = arm_sums(problem.n_actions, settings.forgetting)
+
+    def beliefs(self) -> tuple[Floats, Floats]:
+        """Return successes and failures of each action, the prior's among them, shapes (A,)."""
+        n, successes = self.memory.totals["n"], self.memory.totals["reward"]
+        # A sum of fractions can pass its count by a rounding error.
+        return self.settings.prior_successes + successes, self.settings.prior_failures + np.maximum(n - successes, 0.0)
+
+    def values(self, observations: Observations) -> Floats:
+        """Return posterior means, shares of the range."""
+        successes, failures = self.beliefs()
+        return for_everyone(successes / (successes + failures), len(observations))
+
+    def exploring_probabilities(self, observations: Observations, masks: Bools) -> Floats:
+        """Return the probability that each action's draw is the highest."""
+        return best_of_betas(*self.beliefs(), masks)
+
+    def explore(
+        self, observations: Observations, masks: Bools, rng: np.random.Generator, wants_propensities: bool
+    ) -> Choices:
+        """Return the actions with the highest draws."""
+        successes, failures = self.beliefs()
+        draws = rng.beta(successes, failures, masks.shape)
+        actions = greedy_actions(draws, masks)
+        if not wants_propensities:
+            return Choices(actions, None)
+        shares = best_of_betas(successes, failures, masks)[np.arange(len(actions)), actions]
+        return Choices(actions, np.maximum(shares, LEAST))
+
+    def learn(self, experience: Experience) -> None:
+        """Count scaled rewards by action."""
+        rewards = scaled(experience.rewards, self.settings.reward_low, self.settings.reward_high)
+        add_to_arms(self.memory, experience, rewards)

@@ -1,0 +1,97 @@
+"""Linear Thompson sampling: a plausible mean is drawn for each action, and the highest is taken.
+
+Source: Agrawal & Goyal (ICML 2013), Algorithm 1, with a model for each head of the design and v = `noise_sd`; theirs
+is v = R sqrt(9 d ln(t / delta)), which their proof asks for and which explores far more than Bayes' rule.
+
+They draw the weights, once a user, and score all actions by them. Here each action's score is drawn by itself, from
+the same normal distribution: theta' x + noise_sd sqrt(x' A^-1 x) z. Where every action has weights of its own
+(`EachAction`) this is the same thing. Candidates share the weights of their channel, and there the draws are
+independent between candidates where theirs are not: the marginal form, whose propensities are one-dimensional
+integrals (`best_of_normals`).
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+from pydantic import Field
+
+from agents.agent import Bools, Choices, Experience, Floats, Observations
+from agents.bandits.bandit import Bandit
+from agents.bandits.forgetting import Forever, Forgetting
+from agents.bandits.linear_posterior import LinearPosterior
+from agents.bandits.normal_draws import drawn_best, probabilities_of_best
+from agents.designs import design_of
+from agents.problem import Problem
+from agents.settings import Settings
+
+
+class LinearThompsonSettings(Settings):
+    """Config of linear Thompson sampling.
+
+    Attributes:
+        noise_sd: standard deviation of a reward around its mean, in units of the reward; 0 never explores. For wins of
+            value v with a small probability p it is v sqrt(p).
+        prior_sd: standard deviation of each weight before anything is known, in units of the reward; the size of the
+            largest mean reward that would not surprise.
+        forgetting: what counts of the past.
+    """
+
+    kind: Literal["linear_thompson"] = "linear_thompson"
+    noise_sd: float = Field(1.0, gt=0.0)
+    prior_sd: float = Field(1.0, gt=0.0)
+    forgetting: Forgetting = Forever()
+
+    @property
+    def ridge(self) -> float:
+        """The prior's precision beside one observation's."""
+        return (self.noise_sd / self.prior_sd) ** 2
+
+
+class LinearThompson(Bandit):
+    """The eligible action with the highest draw of theta' x + noise_sd sqrt(x' A^-1 x) z, z standard normal."""
+
+    settings: LinearThompsonSettings
+    memory: LinearPosterior
+
+    def __init__(self, settings: LinearThompsonSettings, problem: Problem) -> None:
+        super().__init__(settings, problem)
+        self.memory = LinearPosterior(design_of(problem), problem, settings.ridge, settings.forgetting)
+
+    def values(self, observations: Observations) -> Floats:
+        """Return theta' x."""
+        return self.memory.scores(observations)[0]
+
+    def beliefs(self, observations: Observations) -> tuple[Floats, Floats]:
+        """Return mean and standard deviation of each action's mean reward, shapes (U, A)."""
+        means, widths = self.memory.scores(observations)
+        widths *= self.settings.noise_sd
+        return means, widths
+
+    def exploring_probabilities(self, observations: Observations, masks: Bools) -> Floats:
+        """Return the probability that each action's draw is the highest."""
+        return probabilities_of_best(*self.beliefs(observations), masks)
+
+    def explore(
+        self, observations: Observations, masks: Bools, rng: np.random.Generator, wants_propensities: bool
+    ) -> Choices:
+        """Return the actions with the highest draws."""
+        return drawn_best(*self.beliefs(observations), masks, rng, wants_propensities)
+
+    def learn(self, experience: Experience) -> None:
+        """Add to each action's sums."""
+        self.memory.learn(experience)
+
+    def choose_one(self, observation: Observations, mask: Bools, rng: np.random.Generator) -> int:
+        """Return a choice for one user, quickly; shapes (K,) and (A,).
+
+        Raises:
+            ValueError: heads are not actions, or something is forgotten; or as `act`.
+        """
+        noise = rng.standard_normal(self.problem.n_actions)
+        return self.memory.choose_one(observation, mask, self.settings.noise_sd, noise)
+
+    def learn_one(self, observation: Observations, action: int, reward: float) -> None:
+        """Learn one decision as `update` would, quickly; shape (K,); errors as `choose_one` and `update`."""
+        self.memory.learn_one(observation, action, reward)

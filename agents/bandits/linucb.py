@@ -1,0 +1,86 @@
+"""LinUCB: the highest plausible mean of a linear model of each action.
+
+Source: Li, Chu, Langford & Schapire (WWW 2010), Algorithm 1, disjoint linear models; here the observation is
+standardised to [-1, 1] with a constant before it (`agents.designs`), and `ridge` stands for their 1.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+from pydantic import Field
+
+from agents.agent import Bools, Choices, Experience, Floats, Observations
+from agents.bandits.bandit import Bandit
+from agents.bandits.forgetting import Forever, Forgetting
+from agents.bandits.linear_posterior import LinearPosterior
+from agents.choosing import certainly, greedy_actions, greedy_choices
+from agents.designs import design_of
+from agents.problem import Problem
+from agents.settings import Settings
+
+
+class LinUCBSettings(Settings):
+    """Config of LinUCB.
+
+    Attributes:
+        alpha: how many widths sqrt(x' A^-1 x) above its mean an action is judged; in units of the reward, so with
+            noise of standard deviation sigma, z sigma stands for z standard deviations.
+        ridge: the prior's precision beside one observation's.
+        forgetting: what counts of the past.
+    """
+
+    kind: Literal["linucb"] = "linucb"
+    alpha: float = Field(1.0, ge=0.0)
+    ridge: float = Field(1.0, gt=0.0)
+    forgetting: Forgetting = Forever()
+
+
+class LinUCB(Bandit):
+    """The eligible action with the highest theta' x + alpha sqrt(x' A^-1 x), the lowest index of equals."""
+
+    settings: LinUCBSettings
+    memory: LinearPosterior
+
+    def __init__(self, settings: LinUCBSettings, problem: Problem) -> None:
+        super().__init__(settings, problem)
+        self.memory = LinearPosterior(design_of(problem), problem, settings.ridge, settings.forgetting)
+        self._ones = np.ones(problem.n_actions)
+
+    def values(self, observations: Observations) -> Floats:
+        """Return theta' x."""
+        return self.memory.scores(observations)[0]
+
+    def bounds(self, observations: Observations) -> Floats:
+        """Return theta' x + alpha sqrt(x' A^-1 x), shape (U, A)."""
+        means, widths = self.memory.scores(observations)
+        widths *= self.settings.alpha
+        widths += means
+        return widths
+
+    def exploring_probabilities(self, observations: Observations, masks: Bools) -> Floats:
+        """Return 1 for the action with the highest bound."""
+        return certainly(greedy_actions(self.bounds(observations), masks), self.problem.n_actions)
+
+    def explore(
+        self, observations: Observations, masks: Bools, rng: np.random.Generator, wants_propensities: bool
+    ) -> Choices:
+        """Return the actions with the highest bounds; nothing is drawn."""
+        return greedy_choices(self.bounds(observations), masks, wants_propensities)
+
+    def learn(self, experience: Experience) -> None:
+        """Add to each action's sums."""
+        self.memory.learn(experience)
+
+    def choose_one(self, observation: Observations, mask: Bools) -> int:
+        """Return `act`'s choice for one user, quickly; shapes (K,) and (A,).
+
+        Raises:
+            ValueError: heads are not actions, or something is forgotten; or as `act`.
+        """
+        return self.memory.choose_one(observation, mask, self.settings.alpha, self._ones)
+
+    def learn_one(self, observation: Observations, action: int, reward: float) -> None:
+        """Learn one decision as `update` would, quickly; shape (K,); errors as `choose_one` and `update`."""
+        self.memory.learn_one(observation, action, reward)

@@ -1,0 +1,180 @@
+"""Neural-linear: linear Thompson sampling over regressors that a network learns.
+
+A network of one hidden layer is trained now and then on the rewards remembered; its hidden units, with a constant, are
+the regressors of a Bayesian linear model of each head, which is exact between trainings and made anew after each.
+
+Source: Riquelme, Tucker & Snoek, Deep Bayesian Bandits Showdown (ICLR 2018), section 4. Modelling choices: the noise
+is a config field where they learn it by an inverse gamma; the last `n_memory` decisions are remembered where they keep
+all, and what is longer ago is lost at the next training.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import Field
+
+from agents.agent import Bools, Choices, Experience, Floats, Ints, Observations, State, require_state
+from agents.bandits.bandit import Bandit
+from agents.bandits.forgetting import Forever, Forgetting
+from agents.bandits.linear_posterior import LinearPosterior
+from agents.bandits.normal_draws import drawn_best, probabilities_of_best
+from agents.bandits.perceptron import fit, hidden_rows, initial_weights
+from agents.designs import design_of
+from agents.problem import Problem
+from agents.settings import Settings
+
+
+class NeuralLinearSettings(Settings):
+    """Config of neural-linear.
+
+    Attributes:
+        n_hidden: hidden units.
+        noise_sd, prior_sd: as of linear Thompson sampling.
+        updates_a_training: how many updates pass between trainings.
+        steps_a_training, n_batch, learning_rate: of Adam.
+        n_memory: decisions remembered for trainings.
+        seed: of the network's first weights and of the batches.
+        forgetting: what counts of the past in the linear models.
+    """
+
+    kind: Literal["neural_linear"] = "neural_linear"
+    n_hidden: int = Field(32, ge=1, le=1024)
+    noise_sd: float = Field(1.0, gt=0.0)
+    prior_sd: float = Field(1.0, gt=0.0)
+    updates_a_training: int = Field(20, ge=1)
+    steps_a_training: int = Field(200, ge=1)
+    n_batch: int = Field(256, ge=1)
+    learning_rate: float = Field(0.003, gt=0.0)
+    n_memory: int = Field(20_000, ge=1)
+    seed: int = Field(0, ge=0)
+    forgetting: Forgetting = Forever()
+
+
+class LearnedDesign:
+    """A design whose regressors are hidden units over those of another."""
+
+    def __init__(self, problem: Problem, n_hidden: int, rng: np.random.Generator) -> None:
+        self.base = design_of(problem)
+        self.n_heads, self.n_inputs = self.base.n_heads, 1 + n_hidden
+        self.mean, self.scale = np.zeros(n_hidden), np.ones(n_hidden)
+        self.weights = initial_weights(self.base.n_inputs, n_hidden, self.n_heads, rng)
+
+    def rows(self, observations: Observations) -> Floats:
+        """Return [1, tanh(W x)], shape (R, D)."""
+        return hidden_rows(self.weights, self.base.rows(observations))
+
+    def of_actions(self, scores: Floats) -> Floats:
+        """Return scores by action, as the other design has it."""
+        return self.base.of_actions(scores)
+
+    def taken(self, observations: Observations, actions: Ints) -> tuple[Floats, Ints]:
+        """Return regressors and head of the actions taken."""
+        rows, heads = self.base.taken(observations, actions)
+        return hidden_rows(self.weights, rows), heads
+
+
+class NeuralMemory:
+    """The network, the linear models over it, and the decisions to train them on, the last ones in a ring."""
+
+    def __init__(self, settings: NeuralLinearSettings, problem: Problem) -> None:
+        self.settings = settings
+        self.design = LearnedDesign(problem, settings.n_hidden, np.random.default_rng(settings.seed))
+        ridge = (settings.noise_sd / settings.prior_sd) ** 2
+        self.posterior = LinearPosterior(self.design, problem, ridge, settings.forgetting)
+        self.rows = np.zeros((settings.n_memory, self.design.base.n_inputs))
+        self.of_row = {name: np.zeros(settings.n_memory) for name in ("head", "reward", "update")}
+        self.n_seen = 0
+
+    def learn(self, experience: Experience) -> None:
+        """Remember decisions, and train when it is time."""
+        rows, heads = self.design.base.taken(experience.observations, experience.actions)
+        number = self.posterior.sums.n_updates
+        places = (self.n_seen + np.arange(len(rows))) % self.settings.n_memory
+        # Of more rows than there is room for, the last are the ones written last.
+        for values, new in (
+            (self.rows, rows),
+            (self.of_row["head"], heads),
+            (self.of_row["reward"], experience.rewards),
+        ):
+            values[places[-self.settings.n_memory :]] = new[-self.settings.n_memory :]
+        self.of_row["update"][places] = number
+        self.n_seen += len(rows)
+        self.posterior.learn(experience)
+        if self.posterior.sums.n_updates % self.settings.updates_a_training == 0:
+            self._train()
+
+    def _train(self) -> None:
+        n = min(self.n_seen, self.settings.n_memory)
+        rows, heads, rewards = self.rows[:n], self.of_row["head"][:n].astype(np.int64), self.of_row["reward"][:n]
+        number = self.posterior.sums.n_updates
+        settings, spread = self.settings, rewards.std()
+        targets = (rewards - rewards.mean()) / (spread if spread > 0.0 else 1.0)
+        rng = np.random.default_rng([settings.seed, number])
+        how = settings.steps_a_training, settings.n_batch, settings.learning_rate
+        self.design.weights = fit(self.design.weights, rows, heads, targets, rng, *how)
+        of_update = self.of_row["update"][:n].astype(np.int64)
+        batches = [np.flatnonzero(of_update == update) for update in range(int(of_update.min()), number)]
+        hidden = hidden_rows(self.design.weights, rows)
+        self.posterior.learn_anew([(hidden[batch], heads[batch], rewards[batch]) for batch in batches], number)
+
+    def state(self) -> State:
+        """Return all of it, as arrays."""
+        parts: dict[str, Mapping[str, npt.NDArray[Any]]] = {
+            "sums": self.posterior.state(),
+            "network": self.design.weights,
+            "decisions": self.of_row,
+        }
+        found = {f"{part}.{name}": np.array(values) for part, of in parts.items() for name, values in of.items()}
+        return {**found, "rows": self.rows.copy(), "n_seen": np.asarray([self.n_seen])}
+
+    def restore(self, state: Mapping[str, npt.NDArray[np.generic]]) -> None:
+        """Take up what `state` returned."""
+        require_state({name: values.shape for name, values in self.state().items()}, state)
+        of = {part: _part(state, part) for part in ("sums", "network", "decisions")}
+        self.design.weights = {name: np.array(values, np.float64) for name, values in of["network"].items()}
+        self.of_row = {name: np.array(values, np.float64) for name, values in of["decisions"].items()}
+        self.rows, self.n_seen = np.array(state["rows"], np.float64), int(state["n_seen"][0])
+        self.posterior.restore(of["sums"])
+
+
+def _part(state: Mapping[str, npt.NDArray[np.generic]], part: str) -> State:
+    return {name.removeprefix(f"{part}."): values for name, values in state.items() if name.startswith(f"{part}.")}
+
+
+class NeuralLinear(Bandit):
+    """The eligible action with the highest draw of its linear model over the network's hidden units."""
+
+    settings: NeuralLinearSettings
+    memory: NeuralMemory
+
+    def __init__(self, settings: NeuralLinearSettings, problem: Problem) -> None:
+        super().__init__(settings, problem)
+        self.memory = NeuralMemory(settings, problem)
+
+    def beliefs(self, observations: Observations) -> tuple[Floats, Floats]:
+        """Return mean and standard deviation of each action's mean reward, shapes (U, A)."""
+        means, widths = self.memory.posterior.scores(observations)
+        widths *= self.settings.noise_sd
+        return means, widths
+
+    def values(self, observations: Observations) -> Floats:
+        """Return posterior means."""
+        return self.beliefs(observations)[0]
+
+    def exploring_probabilities(self, observations: Observations, masks: Bools) -> Floats:
+        """Return the probability that each action's draw is the highest."""
+        return probabilities_of_best(*self.beliefs(observations), masks)
+
+    def explore(
+        self, observations: Observations, masks: Bools, rng: np.random.Generator, wants_propensities: bool
+    ) -> Choices:
+        """Return the actions with the highest draws."""
+        return drawn_best(*self.beliefs(observations), masks, rng, wants_propensities)
+
+    def learn(self, experience: Experience) -> None:
+        """Add to each action's sums, and train when it is time."""
+        self.memory.learn(experience)

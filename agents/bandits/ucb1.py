@@ -1,0 +1,83 @@
+"""UCB1: the highest plausible mean reward.
+
+Source: Auer, Cesa-Bianchi & Fischer (Machine Learning 47, 2002), figure 1 and theorem 1: with rewards in [0, 1] the
+expected regret after n decisions is at most 8 sum ln n / gap + (1 + pi^2 / 3) sum gap. Forgetting gives the discounted
+and sliding-window forms of Garivier & Moulines (ALT 2011).
+
+Everyone who is decided on at once gets the same action, or what is eligible of it: nothing is random. In large batches
+that is one long look at a single action, and Thompson sampling does better.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+from pydantic import Field, model_validator
+
+from agents.agent import Bools, Choices, Experience, Floats, Observations
+from agents.bandits.arms import add_to_arms, arm_sums, for_everyone, mean_rewards, scaled
+from agents.bandits.bandit import Bandit
+from agents.bandits.forgetting import Forever, Forgetting, Sums
+from agents.choosing import certainly, greedy_actions, greedy_choices
+from agents.problem import Problem
+from agents.settings import Settings
+
+
+class UCB1Settings(Settings):
+    """Config of UCB1.
+
+    Attributes:
+        width: factor of sqrt(ln t / n); sqrt(2) is Auer's.
+        reward_low, reward_high: range of the rewards, which are scaled by it to [0, 1].
+        forgetting: what counts of the past.
+    """
+
+    kind: Literal["ucb1"] = "ucb1"
+    width: float = Field(2**0.5, gt=0.0)
+    reward_low: float = 0.0
+    reward_high: float = 1.0
+    forgetting: Forgetting = Forever()
+
+    @model_validator(mode="after")
+    def _has_range(self) -> UCB1Settings:
+        if self.reward_low >= self.reward_high:
+            raise ValueError(f"reward_high: expected more than reward_low, {self.reward_low}, got {self.reward_high}")
+        return self
+
+
+class UCB1(Bandit):
+    """The eligible action with the highest mean + width sqrt(ln t / n); one never taken comes first."""
+
+    settings: UCB1Settings
+    memory: Sums
+
+    def __init__(self, settings: UCB1Settings, problem: Problem) -> None:
+        super().__init__(settings, problem)
+        self.memory = arm_sums(problem.n_actions, settings.forgetting)
+
+    def values(self, observations: Observations) -> Floats:
+        """Return mean rewards as shares of their range; one never taken is thought to be worth the least."""
+        return for_everyone(mean_rewards(self.memory, 0.0), len(observations))
+
+    def bounds(self, observations: Observations) -> Floats:
+        """Return mean + width sqrt(ln t / n), infinity where n is 0, shape (U, A)."""
+        n = self.memory.totals["n"]
+        with np.errstate(divide="ignore"):
+            slack = np.where(n > 0.0, np.sqrt(np.log(max(n.sum(), 1.0)) / n), np.inf)
+        return for_everyone(mean_rewards(self.memory, 0.0) + self.settings.width * slack, len(observations))
+
+    def exploring_probabilities(self, observations: Observations, masks: Bools) -> Floats:
+        """Return 1 for the action with the highest bound."""
+        return certainly(greedy_actions(self.bounds(observations), masks), self.problem.n_actions)
+
+    def explore(
+        self, observations: Observations, masks: Bools, rng: np.random.Generator, wants_propensities: bool
+    ) -> Choices:
+        """Return the actions with the highest bounds; nothing is drawn."""
+        return greedy_choices(self.bounds(observations), masks, wants_propensities)
+
+    def learn(self, experience: Experience) -> None:
+        """Count scaled rewards by action."""
+        rewards = scaled(experience.rewards, self.settings.reward_low, self.settings.reward_high)
+        add_to_arms(self.memory, experience, rewards)
