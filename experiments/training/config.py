@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, JsonValue, SerializeAsAny, model_validator
 
+from agents.kinds import Credit, is_bandit, kind_of
 from agents.settings import Settings
 from simulator.config import MisfitError, Model
 from simulator.config_fields import SlotName
@@ -142,7 +143,15 @@ class TrainingConfig(Model):
     seed: Seed = Field(1, description="of the training's users, first weights and exploration")
     environment: Environment
     agent: SerializeAsAny[Settings]
+    credit: Credit | None = Field(None, description="bandits only: what a decision is credited with; null: its hour")
     training: Schedule
+
+    @model_validator(mode="after")
+    def _only_bandits_have_credit(self) -> Self:
+        kind = kind_of(self.agent)
+        if self.credit is not None and not is_bandit(kind):
+            raise MisfitError([(("credit",), f"an agent of kind {kind!r} learns by its own discount; leave it out")])
+        return self
 
 
 def config_class(agent: Any) -> type[TrainingConfig]:

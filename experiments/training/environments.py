@@ -82,9 +82,7 @@ def _lens(lens: Lens, plan: Plan) -> Any:
             return lenses.RewardParts(lens.weights)
         case PotentialShaping():
             # Only the learner's own discount leaves the optimum where it is: Ng, Harada & Russell (1999).
-            discount = discount_per_day(plan.config.agent)
-            if discount is None:
-                raise ValueError("shaping: expected an agent with discount_per_day, got one without")
+            discount = discount_per_day(plan.config.agent, plan.config.credit)
             return lenses.Shaping(discount ** (1 / 24), lens.channel_eur_per_day, lens.discount_rate_per_day)
         case PastSteps():
             return lenses.History(lens.n)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from agents.kinds import kind_of
 from experiments.training.source import Plan
 
 WORDS = {"ppo": "PPO", "maskable_ppo": "MaskablePPO", "dqn": "DQN", "linucb": "LinUCB", "ucb1": "UCB1"}
@@ -16,7 +17,7 @@ def agent_words(kind: str) -> str:
 
 def headline(plan: Plan, best: Mapping[str, float]) -> str:
     """Return the best evaluation in a sentence without a full stop."""
-    who = agent_words(plan.config.agent.kind)  # type: ignore[attr-defined]
+    who = agent_words(kind_of(plan.config.agent))
     if "over_silence_eur" in best:
         gain, half = best["over_silence_eur"], best["over_silence_high"] - best["over_silence_eur"]
         if abs(gain) <= half:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -12,17 +13,21 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Page
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from experiments.plots import BASE, COLOURS, DOTS_PER_INCH, FAINT, INK, STYLE
+from experiments.plots import BASE, COLOURS, DOTS_PER_INCH, FAINT, INK, LOSS, STYLE
 from experiments.training.figures import Figures
 from simulator.records import Floats
 
-PANEL_INCHES, VALUE_INCHES, WIDTH_INCHES = 1.75, 3.9, 9.2
-# What may stand beneath the value: column, title, unit, factor. Of the curve first, else of the portions.
-BENEATH: tuple[tuple[str, str, str, float], ...] = (
-    ("sends_per_user_week", "Sends", "per user and week, greedy policy", 1.0),
-    ("opt_outs_per_100", "Opt-outs", "per 100 users until the horizon, greedy policy", 1.0),
-    ("sends", "Sends while learning", "% of decisions", 100.0),
-    ("reward", "Reward while learning", "mean per decision", 1.0),
+WIDTH_INCHES, LEFT_INCHES, RIGHT_INCHES = 9.2, 0.78, 1.75
+HEAD_INCHES, FOOT_INCHES, GAP_INCHES = 1.72, 0.62, 0.78  # room above, below and between panels, their titles in it
+VALUE_INCHES, PANEL_INCHES = 3.4, 1.2
+GAPS_SHOWN = 4.0  # of the way from the best simple rule to the optimum, below the rule
+NAME_LENGTH = 17  # letters that have room beside the panel
+# What may stand beneath the value: column, title, unit, factor, colour. Of the curve first, else of the portions.
+BENEATH: tuple[tuple[str, str, str, float, str], ...] = (
+    ("sends_per_user_week", "Sends", "per user and week, greedy policy", 1.0, COLOURS[1]),
+    ("opt_outs_per_100", "Opt-outs", "per 100 users until the horizon, greedy policy", 1.0, LOSS),
+    ("sends", "Sends while learning", "% of decisions", 100.0, COLOURS[1]),
+    ("reward", "Reward while learning", "EUR per decision, mean", 1.0, COLOURS[2]),
 )
 MOST_BENEATH = 2
 
@@ -50,25 +55,11 @@ def draw_curve(
         best_row: the evaluation to mark.
     """
     beneath = _beneath(curve, portions)
-    heights = [VALUE_INCHES, *(PANEL_INCHES for _ in beneath)]
     with rc_context(STYLE):
-        page = Page(figsize=(WIDTH_INCHES, sum(heights) + 1.9), dpi=DOTS_PER_INCH, facecolor="white")
-        inches = page.get_figheight()
-        page.text(0.075, 1 - 0.24 / inches, headline, fontsize=15, fontweight="bold", va="top")
-        page.text(0.075, 1 - 0.62 / inches, subtitle, fontsize=10, color=FAINT, va="top")
-        grid = page.add_gridspec(
-            len(heights), 1, height_ratios=heights, left=0.075, right=0.8, top=1 - 1.35 / inches, bottom=0.55 / inches,
-            hspace=0.55 if beneath else 0.0,
-        )  # fmt: skip
-        axes = [page.add_subplot(grid[k]) for k in range(len(heights))]
+        page, axes = _page(len(beneath), headline, subtitle)
         _value(axes[0], curve, unit, references, best_row)
-        for ax, (title, unit_beneath, steps, amounts) in zip(axes[1:], beneath, strict=True):
-            ax.plot(steps, amounts, color=COLOURS[1])
-            ax.fill_between(steps, 0, amounts, color=COLOURS[1], alpha=0.12, linewidth=0)
-            if np.nanmin(amounts) >= 0:
-                ax.set_ylim(0, max(float(np.nanmax(amounts)), 1e-12) * 1.15)
-            ax.yaxis.set_major_locator(MaxNLocator(3))
-            _titled(ax, title, unit_beneath)
+        for ax, panel in zip(axes[1:], beneath, strict=True):
+            _panel(ax, *panel)
         limit = max(float(curve.column("n_steps")[-1]), 1.0)
         for ax in axes:
             ax.set_xlim(0, limit)
@@ -77,6 +68,30 @@ def draw_curve(
             ax.tick_params(labelbottom=False)
         axes[-1].set_xlabel("decisions, over all users")
         page.savefig(path, format="png")
+
+
+def _page(n_beneath: int, headline: str, subtitle: str) -> tuple[Page, list[Axes]]:
+    """Return a page with a headline, a large panel and some small ones beneath; all measured in inches."""
+    inches = HEAD_INCHES + VALUE_INCHES + n_beneath * (GAP_INCHES + PANEL_INCHES) + FOOT_INCHES
+    page = Page(figsize=(WIDTH_INCHES, inches), dpi=DOTS_PER_INCH, facecolor="white")
+    left, width = LEFT_INCHES / WIDTH_INCHES, 1 - (LEFT_INCHES + RIGHT_INCHES) / WIDTH_INCHES
+    at = inches - 0.26
+    page.text(left - 0.03, at / inches, headline, fontsize=14.5, fontweight="bold", va="top")
+    page.text(left - 0.03, (at - 0.36) / inches, subtitle, fontsize=10, color=FAINT, va="top", linespacing=1.35)
+    axes, top = [], inches - HEAD_INCHES
+    for height in (VALUE_INCHES, *(PANEL_INCHES,) * n_beneath):
+        axes.append(page.add_axes((left, (top - height) / inches, width, height / inches)))
+        top -= height + GAP_INCHES
+    return page, axes
+
+
+def _panel(ax: Axes, title: str, unit: str, colour: str, steps: Floats, amounts: Floats) -> None:
+    ax.plot(steps, amounts, color=colour)
+    if np.nanmin(amounts) >= 0:
+        ax.fill_between(steps, 0, amounts, color=colour, alpha=0.12, linewidth=0)
+        ax.set_ylim(0, max(float(np.nanmax(amounts)), 1e-12) * 1.15)
+    ax.yaxis.set_major_locator(MaxNLocator(3))
+    _titled(ax, title, unit)
 
 
 def _value(ax: Axes, curve: Figures, unit: str, references: Mapping[str, float], best_row: int) -> None:
@@ -88,7 +103,7 @@ def _value(ax: Axes, curve: Figures, unit: str, references: Mapping[str, float],
         ax.fill_between(steps, low, high, color=COLOURS[0], alpha=0.16, linewidth=0)
     is_few = len(steps) <= 40
     ax.plot(steps, values, color=COLOURS[0], marker="o" if is_few else None, markersize=3.5)
-    [ring] = ax.plot(steps[best_row], values[best_row], "o", color="white", markersize=8)
+    [ring] = ax.plot(steps[best_row], values[best_row], "o", color="white", markersize=8, clip_on=False, zorder=5)
     ring.set_markeredgecolor(COLOURS[0])
     ring.set_markeredgewidth(2)
     names = [("best", float(values[best_row]), COLOURS[0])]
@@ -98,36 +113,52 @@ def _value(ax: Axes, curve: Figures, unit: str, references: Mapping[str, float],
         names.append((name, value, INK if is_optimum else FAINT))
     ax.margins(y=0.08)
     low_end, high_end = ax.get_ylim()
+    least = _least_shown(references)
+    if least is not None and low_end < least < values[best_row]:
+        low_end, high_end = least, max([*references.values(), *values])
+        high_end += 0.06 * (high_end - low_end)
+        ax.text(0.012, 0.03, "what lies below is cut off", transform=ax.transAxes, fontsize=9, color=FAINT)
     ax.set_ylim(low_end, high_end)
     places = _apart([((value - low_end) / (high_end - low_end), name, value, colour) for name, value, colour in names])
     for place, name, value, colour in places:
-        ax.text(1.02, place, f"{name}\n{value:.4g}", transform=ax.transAxes, color=colour, fontsize=9.5, va="center")
+        text = "\n".join([*textwrap.wrap(name, NAME_LENGTH), f"{value:.4g}".replace("-", "\N{MINUS SIGN}")])
+        ax.text(1.025, place, text, transform=ax.transAxes, color=colour, fontsize=9.5, va="top")
     _titled(ax, "Value of the greedy policy", unit + (", with its 95 % interval" if has_interval else ""))
 
 
-def _apart(labels: Sequence[tuple[float, str, float, str]], gap: float = 0.13) -> list[tuple[float, str, float, str]]:
-    """Return labels from the top down, each at least `gap` of the panel below the one before."""
+def _least_shown(references: Mapping[str, float]) -> float | None:
+    """Return how low the panel goes where an optimum is known, so that the way to it is not a hair's breadth."""
+    if "optimum" not in references:
+        return None
+    simple = max(value for name, value in references.items() if name != "optimum")
+    return simple - GAPS_SHOWN * (references["optimum"] - simple)
+
+
+def _apart(labels: Sequence[tuple[float, str, float, str]]) -> list[tuple[float, str, float, str]]:
+    """Return labels from the top down, their tops a little above their lines, none into the one before."""
     placed: list[tuple[float, str, float, str]] = []
+    highest = math.inf
     for place, name, value, colour in sorted(labels, reverse=True):
-        highest = placed[-1][0] - gap if placed else math.inf
-        placed.append((min(place, highest), name, value, colour))
+        top = min(place + 0.03, highest)
+        placed.append((top, name, value, colour))
+        highest = top - 0.055 * (1 + len(textwrap.wrap(name, NAME_LENGTH))) - 0.02
     return placed
 
 
-def _beneath(curve: Figures, portions: Figures) -> list[tuple[str, str, Floats, Floats]]:
+def _beneath(curve: Figures, portions: Figures) -> list[tuple[str, str, str, Floats, Floats]]:
     found = []
-    for column, title, unit, factor in BENEATH:
+    for column, title, unit, factor, colour in BENEATH:
         table = curve if column in curve.columns else portions
         amounts = factor * table.column(column)
         if column in table.columns and np.isfinite(amounts).sum() > 1:
-            found.append((title, unit, table.column("n_steps"), amounts))
+            found.append((title, unit, colour, table.column("n_steps"), amounts))
     return found[:MOST_BENEATH]
 
 
 def _titled(ax: Axes, title: str, unit: str) -> None:
-    """Give a panel its title, and beside it, in place of a turned label, what its height means."""
-    ax.set_title(title, pad=20)
-    ax.text(0, 1, unit, transform=ax.transAxes, fontsize=9.5, color=FAINT, va="bottom")
+    """Give a panel its title, and under it, in place of a turned label, what its height means."""
+    ax.set_title(title, pad=21)
+    ax.annotate(unit, (0, 1), (0, 5), xycoords="axes fraction", textcoords="offset points", fontsize=9.5, color=FAINT)
 
 
 def _steps(value: float) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from agents.agent import Agent
-from agents.kinds import build_trainer, horizon_words
+from agents.kinds import build_trainer, horizon_words, kind_of
 from agents.problem import Problem, problem_of
 from experiments.faults import ConfigError, Fault
 from experiments.results import write_json, write_text
@@ -65,7 +65,7 @@ class Result:
             "kind": "training-result",
             "version": 1,
             "name": plan.config.name,
-            "agent": plan.config.agent.kind,  # type: ignore[attr-defined]
+            "agent": kind_of(plan.config.agent),
             "seed": plan.config.seed,
             "end": self.end,
             "n_steps": self.n_steps,
@@ -100,7 +100,7 @@ def build(plan: Plan) -> Built:
     except (ValueError, TypeError) as error:
         raise ConfigError([Fault(plan.file, None, "environment", str(error))]) from None
     try:
-        trainer = build_trainer(config.agent, env, config.seed)
+        trainer = build_trainer(config.agent, env, config.seed, config.credit)
     except (ValueError, TypeError) as error:
         raise ConfigError([Fault(plan.file, None, "agent", str(error))]) from None
     return Built(plan, Course(trainer, judge, config.training), problem)
@@ -150,7 +150,7 @@ def _finish(built: Built, folder: TrainingFolder, end: End) -> Result:
         course.curve.row(course.best_row),
         course.trainer.n_steps,
         course.seconds,
-        horizon_words(plan.config.agent),
+        horizon_words(plan.config.agent, plan.config.credit),
         course.judge.references,
         policy_hash,
         no_policy,

@@ -100,7 +100,7 @@ def _run(plan: Plan, folder: TrainingFolder, is_resuming: bool, *, is_quiet: boo
     from experiments.training.train import build, run
 
     if not is_quiet:
-        click.echo(horizon_words(plan.config.agent))
+        click.echo(horizon_words(plan.config.agent, plan.config.credit))
     try:
         built = build(plan)
     except ModuleNotFoundError as error:
