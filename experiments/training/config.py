@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, JsonValue, SerializeAsAny, model_validator
 
-from agents.kinds import Credit, is_bandit, kind_of
+from agents.kinds import KINDS, Credit, is_bandit
 from agents.settings import Settings
 from simulator.config import MisfitError, Model
 from simulator.config_fields import SlotName
@@ -148,8 +148,8 @@ class TrainingConfig(Model):
 
     @model_validator(mode="after")
     def _only_bandits_have_credit(self) -> Self:
-        kind = kind_of(self.agent)
-        if self.credit is not None and not is_bandit(kind):
+        kind = getattr(self.agent, "kind", None)  # a section of unknown kind is told of elsewhere
+        if self.credit is not None and kind in KINDS and not is_bandit(kind):
             raise MisfitError([(("credit",), f"an agent of kind {kind!r} learns by its own discount; leave it out")])
         return self
 

@@ -158,7 +158,7 @@ def _print(plan: Plan, folder: TrainingFolder, result: Result) -> None:
     else:
         console.print(f"\nPolicy: {folder.path / POLICY}\nContent hash: {result.policy_hash}", soft_wrap=True)
     console.print(f"Picture: {folder.path / PICTURE}", soft_wrap=True)
-    console.print(f"Beside it: {CONFIG}, {MANIFEST}, {CURVE}, {RESULT}, {BEST}", soft_wrap=True)
+    console.print(f"Beside it: {CONFIG}, {CURVE}, {RESULT}, {BEST}, {MANIFEST}", soft_wrap=True)
 
 
 def _ending(plan: Plan, result: Result) -> str:
