@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import math
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +29,10 @@ def begun(folder: Path, **settings: object) -> Course:
     return build(load_training(folder / "b.yaml", {f"training.{k}": v for k, v in settings.items()})).course
 
 
+def is_cut(course: Course, n_portions: int) -> bool:
+    return len(course.portions) >= n_portions
+
+
 def same(one: State, two: State) -> bool:
     timeless = [{k: v for k, v in state.items() if k != "seconds"} for state in (one, two)]
     return timeless[0].keys() == timeless[1].keys() and all(
@@ -46,7 +51,7 @@ def test_a_resumed_training_equals_an_unbroken_one(folder: Path, file: str) -> N
     cuts = range(0, n_portions, 3) if file == "b.yaml" else (1, n_portions // 2)
     for cut in cuts:
         first, second = build(plan).course, build(plan).course
-        assert follow(first, Watcher(), nothing, lambda cut=cut, c=first: len(c.portions) >= cut) == "interrupted"
+        assert follow(first, Watcher(), nothing, partial(is_cut, first, cut)) == "interrupted"
         assert len(first.portions) == cut
         save(folder / "state.npz", first.state(), {"kind": "test"})
         second.restore(load(folder / "state.npz", {"kind": "test"}))

@@ -127,7 +127,9 @@ def test_killed_anywhere_it_goes_on_to_the_same_result(folder: Path) -> None:
     """SIGKILL leaves no time for anything; three times, whenever it falls, the last before the end."""
     long = ("--steps", "20000")
     code = (
-        "from agents.kinds import KINDS\nfrom tests.experiments.training.conftest import RIDGE\nKINDS['ridge'] = RIDGE\n"
+        "from agents.kinds import KINDS\n"
+        "from tests.experiments.training.conftest import RIDGE\n"
+        "KINDS['ridge'] = RIDGE\n"
         f"from experiments.cli import main\nmain(['train', 'b.yaml', *{long}, '--out', 'killed', *FLAGS])\n"
     )
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
@@ -232,8 +234,9 @@ def test_tensorboard_reads_what_was_written(folder: Path) -> None:
         for value in event.summary.value:
             found.setdefault(value.tag, []).append((event.step, value.simple_value))
     rows = evaluations()
-    expected = [(int(row["n_steps"]), pytest.approx(float(row["value_eur"]), rel=1e-6)) for row in rows]
-    assert found["evaluation/value_eur"] == expected
+    steps, values = zip(*found["evaluation/value_eur"], strict=True)
+    assert list(steps) == [int(row["n_steps"]) for row in rows]
+    assert values == pytest.approx([float(row["value_eur"]) for row in rows], rel=1e-6)
     assert len(found["learning/reward"]) == 40
 
 
