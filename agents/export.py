@@ -37,8 +37,8 @@ def network_document(
     """Return what PPO, MaskablePPO, A2C or DQN has trained as a document of kind network, with its weights as they are.
 
     The network is the actor, or DQN's values. The document's probabilities are the policy's own under the same mask, to
-    the rounding of float32: 1e-6 times the size of the logits. Normalisation outside the network is not seen here, neither Gymnasium's nor `VecNormalize`:
-    hand over its numbers as `inputs`.
+    the rounding of float32: 1e-6 times the size of the logits. Normalisation outside the network is not seen here,
+    neither Gymnasium's nor `VecNormalize`: hand over its numbers as `inputs`.
 
     Args:
         policy: `model.policy`, an "MlpPolicy" over the feature vocabulary of C slots with 1 + 2 C actions.

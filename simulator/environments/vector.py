@@ -33,6 +33,7 @@ from simulator.environments.seats import (
     View,
     blank_stock_rows,
 )
+from simulator.environments.snapshot import fleet_state, restore_fleet
 from simulator.environments.specification import PlainSpec
 from simulator.law import build_world
 from simulator.population import people_record, trait_tables
@@ -99,6 +100,7 @@ class NotifyVectorEnv(VectorEnv[Any, Any, Any]):
 
     metadata: dict[str, Any] = {"autoreset_mode": AutoresetMode.SAME_STEP, "render_modes": []}  # noqa: RUF012
     spec = PlainSpec()
+    state, restore = fleet_state, restore_fleet
 
     def __init__(
         self,

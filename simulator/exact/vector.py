@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import gymnasium
@@ -16,6 +16,7 @@ from simulator.exact.environment import Ineligible, Reward, check_options, chose
 from simulator.exact.finite import FiniteModel, Floats, Ints
 from simulator.exact.sampling import N_START_UNIFORMS, Sampler
 from simulator.exact.world import Observations, World
+from simulator.snapshot import ABOUT, State, as_array, copied, from_array, put_back, require_names, require_same
 
 BLOCK = 256  # uniforms that a sub-environment draws at once
 
@@ -28,25 +29,51 @@ class Luck:
 
     Args:
         seeds: of the sub-environments; None for luck that nobody chose.
+
+    Attributes:
+        block: uniforms drawn ahead, shape (n, BLOCK).
+        used: how many of them have been taken, shape (n,).
     """
 
     def __init__(self, seeds: Sequence[int | None]) -> None:
         pairs = [seeding.np_random(seed) for seed in seeds]
         self.generators = tuple(generator for generator, _ in pairs)
         self.seeds = tuple(seed for _, seed in pairs)
-        self._block = np.stack([generator.random(BLOCK) for generator in self.generators])
-        self._used = np.zeros(len(pairs), np.int64)
+        self.block = np.stack([generator.random(BLOCK) for generator in self.generators])
+        self.used = np.zeros(len(pairs), np.int64)
 
     def take(self, rows: Ints, n_uniforms: int) -> Floats:
         """Return the next uniforms of some sub-environments, shape (n, n_uniforms)."""
-        for row in rows[self._used[rows] + n_uniforms > BLOCK]:
-            left = self._block[row, self._used[row] :].copy()
-            self._block[row, : len(left)] = left
-            self._block[row, len(left) :] = self.generators[row].random(BLOCK - len(left))
-            self._used[row] = 0
-        places = self._used[rows, None] + np.arange(n_uniforms)
-        self._used[rows] += n_uniforms
-        return self._block[rows[:, None], places]
+        for row in rows[self.used[rows] + n_uniforms > BLOCK]:
+            left = self.block[row, self.used[row] :].copy()
+            self.block[row, : len(left)] = left
+            self.block[row, len(left) :] = self.generators[row].random(BLOCK - len(left))
+            self.used[row] = 0
+        places = self.used[rows, None] + np.arange(n_uniforms)
+        self.used[rows] += n_uniforms
+        return self.block[rows[:, None], places]
+
+    def generator_states(self) -> npt.NDArray[np.uint64]:
+        """Return each PCG64's state and increment, in halves, and its kept half of a draw, shape (n, 6)."""
+        rows = []
+        for generator in self.generators:
+            held: Any = generator.bit_generator.state
+            numbers = [held["state"]["state"], held["state"]["inc"]]
+            halves = [half for number in numbers for half in (number >> 64, number & (2**64 - 1))]
+            rows.append([*halves, held["has_uint32"], held["uinteger"]])
+        return np.asarray(rows, np.uint64)
+
+    def restore(self, seeds: tuple[int, ...], generator_states: npt.NDArray[np.uint64]) -> None:
+        """Take up seeds and the states that `generator_states` returned; blocks are restored in place by the caller."""
+        self.seeds = seeds
+        for generator, row in zip(self.generators, generator_states.tolist(), strict=True):
+            state = {"state": row[0] << 64 | row[1], "inc": row[2] << 64 | row[3]}
+            generator.bit_generator.state = {
+                "bit_generator": "PCG64",
+                "state": state,
+                "has_uint32": row[4],
+                "uinteger": row[5],
+            }
 
 
 class FiniteVectorEnv(VectorEnv[Observations, npt.NDArray[np.integer], npt.NDArray[Any]]):
@@ -82,6 +109,7 @@ class FiniteVectorEnv(VectorEnv[Observations, npt.NDArray[np.integer], npt.NDArr
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
         self._sampler = Sampler(world.model, reward == "sampled")
+        self._reward = reward
         self._masks = world.model.is_allowed.astype(np.int8)
         self._max_steps = max_steps
         self._ineligible = ineligible
@@ -151,6 +179,43 @@ class FiniteVectorEnv(VectorEnv[Observations, npt.NDArray[np.integer], npt.NDArr
         self._states = states
         infos = {**_info(action_mask=self._masks[states], **of_step), **of_end}
         return self.world.observations[states], rewards, terminations, truncations, infos
+
+    def state(self) -> State:
+        """Return what the environment is between two steps, as arrays, with the luck to come."""
+        assert self.states is not None  # raises ResetNeeded
+        assert self._luck is not None
+        about = {ABOUT: as_array(self._about()), "seeds": as_array([str(seed) for seed in self._luck.seeds])}
+        return about | copied(self._places()) | {"generators": self._luck.generator_states()}
+
+    def restore(self, state: Mapping[str, npt.NDArray[Any]]) -> None:
+        """Go on where a state was taken.
+
+        Raises:
+            ValueError: it is of another world or size; nothing has changed then.
+        """
+        require_same("state: about", self._about(), from_array(state[ABOUT]) if ABOUT in state else None)
+        if self._luck is None:
+            self.reset(seed=0)
+        places = self._places()
+        require_names({*places, ABOUT, "seeds", "generators"}, state)
+        put_back(places, {name: state[name] for name in places})
+        assert self._luck is not None
+        self._luck.restore(tuple(int(seed) for seed in from_array(state["seeds"])), state["generators"])
+
+    def _places(self) -> State:
+        """Return the arrays that last from step to step, to write to."""
+        assert self._luck is not None
+        places = {"states": self.states, "n_steps": self._n_steps}
+        return places | {"block": self._luck.block, "used": self._luck.used}
+
+    def _about(self) -> dict[str, Any]:
+        return {
+            "world": self.world.name,
+            "num_envs": self.num_envs,
+            "max_steps": self._max_steps,
+            "ineligible": self._ineligible,
+            "reward": self._reward,
+        }
 
     def _final(self, states: Ints, ended: Ints, of_step: dict[str, npt.NDArray[Any]]) -> dict[str, Any]:
         """Return what infos tell of the episodes that ended, laid out as Gymnasium's SyncVectorEnv does."""

@@ -40,6 +40,8 @@ class History:
 
 
 class _Layer:
+    kept = ("_last", "_past")
+
     def __init__(self, site: Site, n_past: int) -> None:
         n_actions, width = site.n_actions, len(site.names)
         self._width = width

@@ -86,6 +86,9 @@ class Turn(Shown):
 class Layer(Protocol):
     """A lens on its environment, with whatever it has to remember.
 
+    To be saved with its environment it has an attribute `kept`: names of the attributes (arrays, numbers) that it
+    remembers by from step to step, none for a layer that remembers nothing.
+
     Attributes:
         space: of one observation after the change, Box of shape (K',).
         names: of its entries, shape (K',).

@@ -126,6 +126,8 @@ class NormalisationLayer:
         inputs: the numbers.
     """
 
+    kept = ()
+
     def __init__(self, site: Site, inputs: tuple[Input, ...]) -> None:
         self.inputs, self.names = inputs, site.names
         self._mean = np.asarray([entry.mean for entry in inputs])
@@ -181,6 +183,8 @@ class RunningLayer:
         count: of observations that went into them.
         mean: shape (K,).
     """
+
+    kept = ("count", "mean", "_squares", "is_frozen")
 
     def __init__(self, site: Site, clip: float) -> None:
         self.names = site.names

@@ -30,6 +30,8 @@ class OracleObservation:
 
 
 class _Layer:
+    kept = ()
+
     def __init__(self, site: Site, lens: OracleObservation) -> None:
         self._env = env = site.users_of(lens)
         segments = tuple(segment.name for segment in env.scenario.population.segments)

@@ -83,6 +83,8 @@ class RewardParts:
 
 
 class _Layer:
+    kept = ()
+
     def __init__(self, site: Site, lens: RewardParts) -> None:
         self.space, self.names = site.space, site.names
         self._unit_nano = {n: w if n in MONEY else w * NANO for n, w in lens.weights.items()}

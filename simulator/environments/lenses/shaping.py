@@ -69,6 +69,8 @@ class Shaping:
 
 
 class _Layer:
+    kept = ("_before",)
+
     def __init__(self, site: Site, lens: Shaping) -> None:
         self.space, self.names = site.space, site.names
         self._env = env = site.users_of(lens)

@@ -13,6 +13,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv, VectorWrapper
 from gymnasium.vector.utils import batch_space
 
 from simulator.environments.lenses.layer import Lens, Observations, Shown, Site, Turn
+from simulator.snapshot import State, copied, put_back, require_names
 
 Infos = dict[str, Any]
 
@@ -73,6 +74,37 @@ class LensVectorEnv(VectorWrapper[Any, Any, Any, Any, Any]):
         if turn.final_observations is not None:
             infos["final_obs"] = turn.final_observations
         return turn.observations, turn.rewards, terminated, truncated, infos
+
+    def state(self) -> State:
+        """Return what the environment and the lens are between two steps; see `simulator.environments.snapshot`.
+
+        Raises:
+            TypeError: the layer does not tell what it keeps.
+        """
+        inner = {f"env.{name}": array for name, array in self.env.state().items()}  # type: ignore[attr-defined]
+        return inner | {f"layer.{name}": np.array(getattr(self.layer, name)) for name in self._kept()}
+
+    def restore(self, state: Mapping[str, npt.NDArray[Any]]) -> None:
+        """Go on where a state was taken.
+
+        Raises:
+            ValueError: it is of another environment, or of other lenses.
+            TypeError: the layer does not tell what it keeps.
+        """
+        mine = {f"layer.{name}": np.asarray(getattr(self.layer, name)) for name in self._kept()}
+        require_names({*mine, *(name for name in state if name.startswith("env."))}, state)
+        put_back(copied(mine), {name: state[name] for name in mine})  # to check them all before anything changes
+        inner = {name.removeprefix("env."): array for name, array in state.items() if name.startswith("env.")}
+        self.env.restore(inner)  # type: ignore[attr-defined]
+        for name in self._kept():
+            array = state[f"layer.{name}"]
+            setattr(self.layer, name, array.copy() if array.ndim else array.item())
+
+    def _kept(self) -> tuple[str, ...]:
+        kept: tuple[str, ...] | None = getattr(self.layer, "kept", None)
+        if kept is None:
+            raise TypeError(f"{type(self.lens).__name__}: expected a layer that names what it keeps (`kept`), got none")
+        return kept
 
     def action_masks(self) -> npt.NDArray[Any]:
         """Return the masks of the last observations, shape (U, A)."""
