@@ -1,0 +1,1 @@
+"""Agents judged in the simulator: the same users with the same luck for each."""

@@ -1,0 +1,186 @@
+"""A policy document made ready for many users at once.
+
+    policy = BatchPolicy(document)
+    actions, propensities = policy.decide(observations, masks, uniforms)
+
+Rows in which nothing but no_send is eligible are not looked at: in a simulation by the hour they are most.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from policies.batch.exploration import draw, greedy_actions, probabilities
+from policies.batch.network import BatchNetwork
+from policies.batch.rules import BatchRules
+from policies.batch.scorecard import BatchScorecard
+from policies.batch.seen import Bools, Floats, Ints, Observations, Seen
+from policies.codec import check
+from policies.decide import DecideError, Policy
+from policies.document import Document, Network, Rules, Scorecard
+from policies.exploration import Greedy
+from policies.vocabulary import action_names, feature_names, n_actions, n_features
+
+
+class BatchDecisions(NamedTuple):
+    """What was decided.
+
+    Attributes:
+        actions: 0 is no_send, shape (U,).
+        propensities: the probability of each, in (0, 1], shape (U,).
+    """
+
+    actions: Ints
+    propensities: Floats
+
+
+class BatchChooser(Protocol):
+    """A model made ready for many users."""
+
+    def preferences(self, seen: Seen, eligible: Bools) -> Floats:
+        """Return a preference for each action, -inf for those that are not eligible; shape (A, n)."""
+        ...
+
+
+def batch_chooser(document: Document) -> BatchChooser:
+    """Return a document's model made ready."""
+    match document.model:
+        case Rules():
+            return BatchRules(document.model, document.n_slots)
+        case Scorecard():
+            return BatchScorecard(document.model, document.n_slots)
+        case Network():
+            return BatchNetwork(document.model, document.n_slots)
+
+
+class BatchPolicy:
+    """A document made ready; it holds no state.
+
+    Its probabilities are those of `policies.decide.Policy` for each row: to the last bit for rules and scorecards
+    without softmax, which add and compare the same numbers in the same order; to 1e-12 with softmax; to 1e-9 for
+    networks. A row in which only no_send is eligible is not looked at, so that an overflow there stays unseen.
+
+    Attributes:
+        document: what it was made of.
+        policy_hash: what ledgers call it.
+
+    Raises:
+        DocumentError: when the document is not sound, or a parity vector does not come out as written.
+    """
+
+    def __init__(self, document: Document) -> None:
+        single = Policy(document)  # checks the document and its parity vectors
+        self.document = document
+        self.policy_hash = single.policy_hash
+        checked = check(document)
+        self._n_slots = checked.n_slots
+        self._exploration = checked.exploration
+        self._chooser = batch_chooser(checked)
+
+    def probabilities(self, observations: Observations, masks: npt.NDArray[Any]) -> Floats:
+        """Return the probability of each action, exactly 0 where it is not eligible, shape (U, A).
+
+        Args:
+            observations: in the vocabulary's order, encoded, finite, float32 or float64, shape (U, 29 + 7 C).
+            masks: True, or 1, where an action is eligible; no_send always is; shape (U, A).
+
+        Raises:
+            DecideError: an argument is not so, or preferences overflow; the message names the row.
+        """
+        rows, preferences, eligible = self._preferences(observations, masks)
+        found = np.zeros(masks.shape)
+        found[:, 0] = 1.0
+        if rows.size:
+            found[rows] = probabilities(preferences, eligible, self._exploration).T
+        return found
+
+    def decide(
+        self, observations: Observations, masks: npt.NDArray[Any], uniforms: npt.NDArray[np.float64]
+    ) -> BatchDecisions:
+        """Decide for each user.
+
+        Args:
+            observations, masks: as of `probabilities`.
+            uniforms: drawn by the caller, in [0, 1), shape (U,).
+
+        Raises:
+            DecideError: an argument is not so, or preferences overflow; the message names the row.
+        """
+        self._check_uniforms(uniforms, len(observations))
+        rows, preferences, eligible = self._preferences(observations, masks)
+        actions, propensities = np.zeros(len(masks), np.int64), np.ones(len(masks))
+        if not rows.size:
+            return BatchDecisions(actions, propensities)
+        if isinstance(self._exploration, Greedy):
+            actions[rows] = greedy_actions(preferences)
+            return BatchDecisions(actions, propensities)
+        shares = probabilities(preferences, eligible, self._exploration)
+        drawn = draw(shares, uniforms[rows])
+        actions[rows] = drawn
+        propensities[rows] = shares[drawn, np.arange(rows.size)]
+        return BatchDecisions(actions, propensities)
+
+    def _preferences(self, observations: Observations, masks: npt.NDArray[Any]) -> tuple[Ints, Floats, Bools]:
+        """Return the rows with a choice, and of these preferences and what is eligible, shapes (n,), (A, n), (A, n)."""
+        allowed = self._checked_masks(masks, len(observations))
+        self._check_observations(observations)
+        rows = np.flatnonzero(allowed[1:].any(axis=0))
+        if rows.size < len(observations):
+            observations, allowed = observations[rows], allowed[:, rows]
+        if not rows.size:
+            return rows, np.empty(allowed.shape), allowed
+        with np.errstate(over="ignore", invalid="ignore"):  # told below, with the row
+            preferences = self._chooser.preferences(Seen(observations, self._n_slots), allowed)
+        is_sound = np.isfinite(preferences) | ~allowed
+        if not is_sound.all():
+            action, place = (int(k[0]) for k in np.nonzero(~is_sound))
+            where = f"row {rows[place]}: preference of {action_names(self._n_slots)[action]}"
+            raise self._error(where, "a finite number from these features", preferences[action, place])
+        return rows, preferences, allowed
+
+    def _checked_masks(self, masks: npt.NDArray[Any], n: int) -> Bools:
+        """Return masks action by action, shape (A, U)."""
+        expected = (n, n_actions(self._n_slots))
+        if masks.shape != expected:
+            raise self._error("masks", f"shape {expected}, a row an observation and an action a column", masks.shape)
+        allowed = np.ascontiguousarray(masks.T)
+        if allowed.dtype != np.bool_:
+            flags = allowed != 0
+            is_flag = (allowed == 1) | ~flags
+            if not is_flag.all():
+                action, row = (int(k[0]) for k in np.nonzero(~is_flag))
+                raise self._error(f"masks[{row}, {action}]", "true or false, 1 or 0", allowed[action, row])
+            allowed = flags
+        if not allowed[0].all():
+            row = int(allowed[0].argmin())
+            raise self._error(f"masks[{row}, 0] (no_send)", "true, silence is always eligible", False)
+        return allowed
+
+    def _check_observations(self, observations: Observations) -> None:
+        width = n_features(self._n_slots)
+        if observations.ndim != 2 or observations.shape[1] != width:
+            formula = f"shape (U, {width}) (29 + 7 * {self._n_slots} slots)"
+            raise self._error("observations", formula, observations.shape)
+        with np.errstate(over="ignore", invalid="ignore"):
+            # The usual case in one pass: a sum that is finite has only finite terms.
+            if np.isfinite(observations.sum()):
+                return
+        is_finite = np.isfinite(observations)
+        if not is_finite.all():
+            row, index = (int(k[0]) for k in np.nonzero(~is_finite))
+            where = f"observations[{row}, {index}] ({feature_names(self._n_slots)[index]})"
+            raise self._error(where, "a finite number", observations[row, index])
+
+    def _check_uniforms(self, uniforms: npt.NDArray[np.float64], n: int) -> None:
+        if uniforms.shape != (n,):
+            raise self._error("uniforms", f"shape ({n},), one a row", uniforms.shape)
+        is_within = (uniforms >= 0.0) & (uniforms < 1.0)
+        if not is_within.all():
+            row = int(is_within.argmin())
+            raise self._error(f"uniforms[{row}]", "a number in [0, 1)", uniforms[row])
+
+    def _error(self, where: str, expected: str, got: object) -> DecideError:
+        return DecideError(f"policy {self.document.name!r}: {where}: expected {expected}, got {got}")
