@@ -1,7 +1,8 @@
-"""From a training's config to Gymnasium: the environment that is learned in, and the one that the agent is tried in."""
+"""From a training's config to Gymnasium: the environment that is learned in, and what an evaluation shares with it."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import gymnasium
@@ -20,8 +21,18 @@ from experiments.training.config import (
     UsersEnvironment,
 )
 from experiments.training.source import Plan
+from simulator.environments.lenses import (
+    EXPECTED_CONVERSION,
+    History,
+    Normalisation,
+    OracleObservation,
+    RewardParts,
+    Shaping,
+    wrap,
+)
 
 AnyVectorEnv = VectorEnv[Any, Any, Any]
+MODES = {"kairos/Notify-v0": "notify", "kairos/NotifyDaily-v0": "daily", "kairos/NotifyCandidates-v0": "queue"}
 
 
 def training_env(plan: Plan) -> AnyVectorEnv:
@@ -32,19 +43,35 @@ def training_env(plan: Plan) -> AnyVectorEnv:
     """
     about = plan.config.environment
     if isinstance(about, UsersEnvironment):
-        return _users(plan, about, about.n_users, about.horizon_days, about.lenses, spread_hours=about.spread_hours)
+        env = gymnasium.make_vec(
+            about.id,
+            num_envs=about.n_users,
+            vectorization_mode="vector_entry_point",
+            scenario=plan.scenario,
+            spread_hours=about.spread_hours,
+            **user_options(plan),
+        )
+        lenses = _lenses(plan, about.lenses)
+        return wrap(env, *lenses) if lenses else env
     options: dict[str, Any] = {"max_steps": about.max_steps, "reward": about.reward}
     given = {name: value for name, value in options.items() if value is not None}
     return gymnasium.make_vec(about.id, num_envs=about.n_users, vectorization_mode="vector_entry_point", **given)
 
 
-def trial_env(plan: Plan) -> AnyVectorEnv:
-    """Return users to try an agent on: an episode each, seen as in training; nobody waits before the first decision."""
-    about, trial = plan.config.environment, plan.config.training.evaluation
-    assert isinstance(about, UsersEnvironment), "exact worlds are judged without being played"
-    days = trial.horizon_days or about.horizon_days
-    seen = tuple(lens for lens in about.lenses if isinstance(lens, PastSteps | FixedNormalisation | Oracle))
-    return _users(plan, about, trial.n_users, days, seen, autoresets=False)
+def user_options(plan: Plan) -> dict[str, Any]:
+    """Return what training and evaluation have in common, as arguments of `NotifyVectorEnv`."""
+    about = plan.config.environment
+    assert isinstance(about, UsersEnvironment), "exact worlds have no users"
+    names = ("n_slots", "horizon_days", "epoch_hours", "trigger", "most_wait_hours")
+    return {name: getattr(about, name) for name in names}
+
+
+def shown_lenses(plan: Plan) -> tuple[Any, ...]:
+    """Return the lenses that change what an agent sees; what training pays is of no account in an evaluation."""
+    about = plan.config.environment
+    assert isinstance(about, UsersEnvironment), "exact worlds have no lenses"
+    seen = [lens for lens in about.lenses if isinstance(lens, PastSteps | FixedNormalisation | Oracle)]
+    return _lenses(plan, seen)
 
 
 def exact_world(plan: Plan) -> gymnasium.Env[Any, Any]:
@@ -52,41 +79,23 @@ def exact_world(plan: Plan) -> gymnasium.Env[Any, Any]:
     return gymnasium.make(plan.config.environment.id)
 
 
-def _users(
-    plan: Plan, about: UsersEnvironment, n_users: int, days: int | None, lenses: tuple[Lens, ...], **options: Any
-) -> AnyVectorEnv:
-    from simulator.environments.lenses import wrap
-
-    env = gymnasium.make_vec(
-        about.id,
-        num_envs=n_users,
-        vectorization_mode="vector_entry_point",
-        scenario=plan.scenario,
-        n_slots=about.n_slots,
-        horizon_days=days,
-        epoch_hours=about.epoch_hours,
-        trigger=about.trigger,
-        most_wait_hours=about.most_wait_hours,
-        **options,
-    )
-    return wrap(env, *(_lens(lens, plan) for lens in lenses)) if lenses else env
+def _lenses(plan: Plan, asked: Iterable[Lens]) -> tuple[Any, ...]:
+    return tuple(_lens(lens, plan) for lens in asked)
 
 
 def _lens(lens: Lens, plan: Plan) -> Any:
-    from simulator.environments import lenses
-
     match lens:
         case ExpectedConversion():
-            return lenses.RewardParts(lenses.EXPECTED_CONVERSION)
+            return RewardParts(EXPECTED_CONVERSION)
         case PaidParts():
-            return lenses.RewardParts(lens.weights)
+            return RewardParts(lens.weights)
         case PotentialShaping():
             # Only the learner's own discount leaves the optimum where it is: Ng, Harada & Russell (1999).
             discount = discount_per_day(plan.config.agent, plan.config.credit)
-            return lenses.Shaping(discount ** (1 / 24), lens.channel_eur_per_day, lens.discount_rate_per_day)
+            return Shaping(discount ** (1 / 24), lens.channel_eur_per_day, lens.discount_rate_per_day)
         case PastSteps():
-            return lenses.History(lens.n)
+            return History(lens.n)
         case FixedNormalisation():
-            return lenses.Normalisation()
+            return Normalisation()
         case Oracle():
-            return lenses.OracleObservation()
+            return OracleObservation()

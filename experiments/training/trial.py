@@ -6,7 +6,7 @@ its mean is that of the money that changes hands, with less noise. Two evaluatio
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -15,15 +15,13 @@ import numpy.typing as npt
 
 from agents.agent import Agent
 from experiments.compare import Estimate
+from experiments.evaluation.evaluate import evaluate
+from experiments.evaluation.outcomes import Evaluation
 from experiments.training.config import ExactEnvironment
-from experiments.training.environments import AnyVectorEnv, exact_world, trial_env
+from experiments.training.environments import MODES, exact_world, shown_lenses, user_options
 from experiments.training.source import Plan
-from simulator.environments.vector import REWARD_PARTS
 from simulator.exact.standing import standing
-from simulator.records import NANO, Floats, Metric
-
-KEPT_PARTS = ("session_value", "send_cost", "complaint_cost")  # beside orders at their expectation
-Act = Callable[[npt.NDArray[np.float32], npt.NDArray[Any]], npt.NDArray[np.integer[Any]]]
+from simulator.records import NANO, Floats
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,8 +84,7 @@ class UsersJudge:
     """The same users, with the same luck, each time; and as the measure of gain, the same users left in silence."""
 
     def __init__(self, plan: Plan) -> None:
-        self._env = trial_env(plan)
-        self._seed = plan.config.training.evaluation.seed
+        self._plan = plan
         self._silent: Floats | None = None
         self.unit = "EUR per user over silence"
         self.references: Mapping[str, float] = {"silence": 0.0}
@@ -95,77 +92,33 @@ class UsersJudge:
     def try_out(self, agent: Agent) -> Trial:
         """Return what users bring under the greedy policy."""
         if self._silent is None:
-            self._silent, _ = self._play(_silence)
-        rng = np.random.default_rng(0)
-        values, figures = self._play(lambda seen, masks: agent.act(seen, masks, rng, is_exploring=False).actions)
+            self._silent = self._evaluated(None).expected_nano / NANO
+        found = self._evaluated(agent)
+        values: Floats = found.expected_nano / NANO
         gain = paired(values, self._silent)
-        over = {"over_silence_eur": gain.mean, "over_silence_low": gain.low, "over_silence_high": gain.high}
-        return Trial(values, over | figures)
+        return Trial(
+            values,
+            {
+                "over_silence_eur": gain.mean,
+                "over_silence_low": gain.low,
+                "over_silence_high": gain.high,
+                "value_eur": float(values.mean()),
+                "realised_eur": float(found.value_nano.mean()) / NANO,
+                "sends_per_user_week": found.sends_per_user_week,
+                "opt_outs_per_100": 100 * float(found.opt_outs.mean()),
+                "left_share": float(found.churns.mean()),
+                "retained_share": float(found.retained.mean()),
+                "satisfaction": found.satisfaction.mean,
+            },
+        )
 
-    def _play(self, act: Act) -> tuple[Floats, dict[str, float]]:
-        """Return each user's value until the horizon, shape (U,), and the figures of all."""
-        users = play(self._env, act, self._seed)
-        n, weeks = len(users.value_eur), users.hours.sum() / 168
-        return users.value_eur, {
-            "value_eur": float(users.value_eur.mean()),
-            "realised_eur": float(users.realised_eur.mean()),
-            "sends_per_user_week": float(users.counts[:, Metric.SENDS].sum() / max(weeks, 1e-9)),
-            "opt_outs_per_100": float(100 * users.counts[:, [Metric.OPT_OUTS_PUSH, Metric.OPT_OUTS_EMAIL]].sum() / n),
-            "left_share": float(users.has_left.mean()),
-        }
-
-
-@dataclass(frozen=True, eq=False)
-class Played:
-    """Users at the end of their episodes.
-
-    Attributes:
-        value_eur: orders at their expectation, shape (U,).
-        realised_eur: orders as they happened, shape (U,).
-        counts: by `Metric`, below the money, shape (U, M).
-        hours: that each was there, shape (U,).
-        has_left: shape (U,).
-    """
-
-    value_eur: Floats
-    realised_eur: Floats
-    counts: npt.NDArray[np.int64]
-    hours: Floats
-    has_left: npt.NDArray[np.bool_]
-
-
-def play(env: AnyVectorEnv, act: Act, seed: int) -> Played:
-    """Let every user of an environment without autoresets live to the end of its episode.
-
-    Args:
-        env: of users, with `autoresets=False`.
-        act: decides where something besides no_send may be done: observations (N, K) and masks (N, A) to actions (N,).
-        seed: of the first user; user i has seed + i.
-    """
-    seats = env.unwrapped
-    observations, infos = env.reset(seed=seed)
-    hours, has_left = np.zeros(env.num_envs), np.zeros(env.num_envs, np.bool_)
-    is_over = np.zeros(env.num_envs, np.bool_)
-    while not is_over.all():
-        masks = np.asarray(infos["action_mask"]) != 0
-        actions = np.zeros(env.num_envs, np.int64)
-        asked = np.flatnonzero(masks[:, 1:].any(axis=1) & ~is_over)
-        if len(asked):
-            actions[asked] = act(observations[asked], masks[asked])
-        observations, _, terminated, truncated, infos = env.step(actions)
-        hours += infos["elapsed_hours"]
-        has_left |= terminated
-        is_over |= terminated | truncated
-    tally = seats.seats.tally  # type: ignore[attr-defined]
-    money = tally["money"].astype(np.int64)
-    kept = money[:, [REWARD_PARTS.index(part) for part in KEPT_PARTS]].sum(axis=1)
-    return Played(
-        (kept + tally["expected_nano"]) / NANO,
-        money.sum(axis=1) / NANO,
-        tally["counts"].astype(np.int64),
-        hours,
-        has_left,
-    )
+    def _evaluated(self, agent: Agent | None) -> Evaluation:
+        config, scenario = self._plan.config, self._plan.scenario
+        assert scenario is not None, "exact worlds are judged without being played"
+        trial = config.training.evaluation
+        options = user_options(self._plan) | {"mode": MODES[config.environment.id]}
+        options["horizon_days"] = trial.horizon_days or options["horizon_days"]
+        return evaluate(agent, scenario, trial.n_users, trial.seed, lenses=shown_lenses(self._plan), **options)
 
 
 def paired(values: Floats, others: Floats) -> Estimate:
@@ -174,8 +127,3 @@ def paired(values: Floats, others: Floats) -> Estimate:
     n = len(differences)
     error = float(differences.std(ddof=1) / np.sqrt(n)) if n > 1 else 0.0
     return Estimate(float(differences.mean()), error)
-
-
-def _silence(observations: npt.NDArray[np.float32], masks: npt.NDArray[Any]) -> npt.NDArray[np.integer[Any]]:
-    del masks
-    return np.zeros(len(observations), np.int64)
