@@ -32,7 +32,7 @@ def model_state(model: BaseAlgorithm) -> State:
     policy: Any = model.policy
     state: State = {f"policy.{name}": weights.numpy().copy() for name, weights in policy.state_dict().items()}
     for k, moments in policy.optimizer.state_dict()["state"].items():
-        state |= {f"{OPTIMIZER}{k}.{name}": np.array(value) for name, value in moments.items()}
+        state |= {f"{OPTIMIZER}{k}.{name}": value.numpy().copy() for name, value in moments.items()}
     state |= {name: np.asarray(getattr(model, name)) for name in _counters(model)}
     state["last_observations"] = np.array(model._last_obs)
     state["last_episode_starts"] = np.array(model._last_episode_starts)

@@ -130,7 +130,7 @@ def _least_shown(references: Mapping[str, float]) -> float | None:
     """Return how low the panel goes where an optimum is known, so that the way to it is not a hair's breadth."""
     if "optimum" not in references:
         return None
-    simple = max(value for name, value in references.items() if name != "optimum")
+    simple = min(value for name, value in references.items() if name != "optimum")
     return simple - GAPS_SHOWN * (references["optimum"] - simple)
 
 
