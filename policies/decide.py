@@ -5,26 +5,26 @@
     decide(document, features, eligible, uniform)            # the same in one call
 
 The same document, features, eligible actions and uniform number give the same decision. Rules and scorecards without
-softmax use only comparisons, sums and products, so theirs are the same on any machine; softmax, tanh and a network's
-sums may differ in the last place between platforms, and a drawn action only if the uniform number lies that close to
-the border between two.
+softmax use only comparisons, sums and products, so theirs are the same on any machine; softmax, thompson, tanh and a
+network's sums may differ in the last place between platforms, and a drawn action only if the uniform number lies that
+close to the border between two.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, cast
 
 from policies.codec import check, content_hash, read
-from policies.document import Document, Network, ParityVector, chooser
-from policies.exploration import Greedy, draw, greedy_action, probabilities
+from policies.document import Believer, Document, Network, ParityVector, Posterior, chooser
+from policies.exploration import Greedy, Thompson, draw, greedy_action, probabilities
 from policies.inputs import LOCAL_HOUR, local_hour
 from policies.strict_json import Faults, shown
 from policies.vocabulary import action_names, feature_names, n_actions, n_features
 
 EXACT_PARITY = 1e-12  # of a probability: rules and scorecards are evaluated term by term in float64
-NETWORK_PARITY = 1e-6  # networks may come from float32
+LOOSE_PARITY = 1e-6  # networks may come from float32, and thompson from another quadrature
 MAX_PARITY_FAULTS = 10
 N_POLICIES_KEPT = 16
 
@@ -108,14 +108,23 @@ class Policy:
         if not is_uniform:
             raise self._error("uniform", "a number in [0, 1)", uniform)
         values, allowed, preferences = self._preferences(features, eligible)
-        shares = probabilities(preferences, self._exploration)
+        shares = self._shares(values, allowed, preferences)
         action = draw(shares, uniform)
         reasons = self._reasons(values, allowed, preferences, action, shares[action]) if explain else ()
         return Decision(action, shares[action], shares, reasons)
 
     def probabilities(self, features: Sequence[float] | Array, eligible: Sequence[int] | Array) -> tuple[float, ...]:
         """Return the probability of each action, shape (A,); arguments and errors are those of `decide`."""
-        return probabilities(self._preferences(features, eligible)[2], self._exploration)
+        return self._shares(*self._preferences(features, eligible))
+
+    def _shares(self, values: list[float], allowed: list[bool], preferences: list[float]) -> tuple[float, ...]:
+        if not isinstance(self._exploration, Thompson):
+            return probabilities(preferences, self._exploration)
+        # The reader lets no other model have thompson.
+        shares = cast(Believer, self._chooser).best_chances(values, allowed, self._exploration.scale)
+        if not math.isfinite(sum(shares)):
+            raise self._error("standard deviation of a score", "a finite number from these features", math.inf)
+        return tuple(shares)
 
     def _preferences(
         self, features: Sequence[float] | Array, eligible: Sequence[int] | Array
@@ -180,7 +189,8 @@ class Policy:
         return DecideError(f"policy {self.document.name!r}: {where}: expected {expected}, got {shown(got)}")
 
     def _check_parity(self, document: Document) -> None:
-        tolerance = NETWORK_PARITY if isinstance(document.model, Network) else EXACT_PARITY
+        is_loose = isinstance(document.model, Network | Posterior) or isinstance(document.exploration, Thompson)
+        tolerance = LOOSE_PARITY if is_loose else EXACT_PARITY
         faults = Faults(f"policy document {document.name!r}")
         for k, vector in enumerate(document.parity):
             fault = self._parity_fault(vector, tolerance)

@@ -13,8 +13,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from policies.exploration import Epsilon, Exploration, Greedy, Softmax, read_exploration
+from policies.exploration import Epsilon, Exploration, Greedy, Softmax, Thompson, read_exploration
+from policies.kinds.arms import Arms, ArmsChooser, SlotTerm, read_arms
+from policies.kinds.beta_arms import BetaArms, BetaArmsChooser, read_beta_arms
 from policies.kinds.network import Layer, Network, NetworkChooser, NetworkInput, read_network
+from policies.kinds.posterior import Believed, Known, Posterior, PosteriorChooser, read_posterior
 from policies.kinds.rules import NO_SEND, Condition, Rule, Rules, RulesChooser, Send, read_rules
 from policies.kinds.scorecard import Binned, Scorecard, ScorecardChooser, Weighted, read_scorecard
 from policies.strict_json import Node
@@ -22,22 +25,29 @@ from policies.vocabulary import n_actions, n_features
 
 __all__ = [
     "NO_SEND",
+    "Arms",
+    "Believed",
+    "BetaArms",
     "Binned",
     "Condition",
     "Document",
     "Epsilon",
     "Exploration",
     "Greedy",
+    "Known",
     "Layer",
     "Model",
     "Network",
     "NetworkInput",
     "ParityVector",
+    "Posterior",
     "Rule",
     "Rules",
     "Scorecard",
     "Send",
+    "SlotTerm",
     "Softmax",
+    "Thompson",
     "Weighted",
 ]
 
@@ -46,7 +56,8 @@ MAX_SLOTS = 100
 MAX_PARITY = 100  # each costs a decision at every load
 MAX_PROVENANCE = 100
 
-Model = Rules | Scorecard | Network
+Model = Rules | Scorecard | Network | Posterior | Arms | BetaArms
+KINDS = (Rules.kind, Scorecard.kind, Network.kind, Posterior.kind, Arms.kind, BetaArms.kind)
 
 
 @dataclass(frozen=True)
@@ -103,6 +114,18 @@ class Chooser(Protocol):
         ...
 
 
+class Believer(Chooser, Protocol):
+    """A model that knows how sure it is of its preferences; with `thompson`, every one does."""
+
+    def best_chances(self, values: Sequence[float], eligible: Sequence[bool], scale: float) -> list[float]:
+        """Return the probability that each action is the best, 0 for those that are not eligible; shape (A,).
+
+        Args:
+            scale: by which standard deviations are multiplied.
+        """
+        ...
+
+
 def chooser(document: Document) -> Chooser:
     """Return a document's model made ready."""
     match document.model:
@@ -112,6 +135,12 @@ def chooser(document: Document) -> Chooser:
             return ScorecardChooser(document.model, document.n_slots)
         case Network():
             return NetworkChooser(document.model, document.n_slots)
+        case Posterior():
+            return PosteriorChooser(document.model, document.n_slots)
+        case Arms():
+            return ArmsChooser(document.model, document.n_slots)
+        case BetaArms():
+            return BetaArmsChooser(document.model, document.n_slots)
 
 
 def read_document(node: Node) -> tuple[Document, Node]:
@@ -139,7 +168,7 @@ def read_document(node: Node) -> tuple[Document, Node]:
         fields["name"].text(at_least=1),
         n_slots,
         model,
-        read_exploration(fields["exploration"], has_scores=not isinstance(model, Rules)),
+        _read_exploration(fields["exploration"], model),
         "" if fields["made_by"].is_missing else fields["made_by"].text(),
         {} if fields["trained_on"].is_missing else fields["trained_on"].mapping(MAX_PROVENANCE),
         tuple(_read_parity(vector, n_slots) for vector in vectors),
@@ -147,14 +176,32 @@ def read_document(node: Node) -> tuple[Document, Node]:
     return document, fields["policy_hash"]
 
 
+def _read_exploration(node: Node, model: Model) -> Exploration:
+    found = read_exploration(
+        node, has_scores=not isinstance(model, Rules), has_beliefs=isinstance(model, Posterior | BetaArms)
+    )
+    if isinstance(found, Thompson):
+        if isinstance(model, Posterior) and model.optimism > 0.0:
+            node.note("expected no optimism with thompson: each is a way of its own to try what is uncertain")
+        if isinstance(model, BetaArms) and found.scale != 1.0:
+            node.note("expected scale 1 with beta_arms: they have counts and no standard deviations to scale")
+    return found
+
+
 def _read_model(node: Node, n_slots: int) -> Model:
-    match node.kind((Rules.kind, Scorecard.kind, Network.kind)):
+    match node.kind(KINDS):
         case Rules.kind:
             return read_rules(node, n_slots)
         case Scorecard.kind:
             return read_scorecard(node, n_slots)
         case Network.kind:
             return read_network(node, n_slots)
+        case Posterior.kind:
+            return read_posterior(node, n_slots)
+        case Arms.kind:
+            return read_arms(node, n_slots)
+        case BetaArms.kind:
+            return read_beta_arms(node, n_slots)
     return Scorecard(0.0, {}, ())  # stands in for what could not be read
 
 

@@ -41,22 +41,40 @@ class Softmax:
     temperature: float
 
 
-Exploration = Greedy | Epsilon | Softmax
+@dataclass(frozen=True)
+class Thompson:
+    """Each action with the probability that it is the best, by what the model believes.
+
+    Attributes:
+        scale: by which standard deviations are multiplied, > 0; 1 for the belief as it is.
+    """
+
+    kind: ClassVar[str] = "thompson"
+    scale: float = 1.0
 
 
-def read_exploration(node: Node, *, has_scores: bool) -> Exploration:
+Exploration = Greedy | Epsilon | Softmax | Thompson
+
+
+def read_exploration(node: Node, *, has_scores: bool, has_beliefs: bool) -> Exploration:
     """Read how a policy explores.
 
     Args:
         has_scores: whether the policy grades its actions; one that only names one action has no softmax.
+        has_beliefs: whether it knows how sure it is of them, without which there is no thompson.
     """
-    kind = node.kind(("none", "epsilon", "softmax"))
+    kind = node.kind(("none", "epsilon", "softmax", "thompson"))
     if kind == "epsilon":
         return Epsilon(node.fields(("kind", "epsilon"))["epsilon"].number(0.0, 1.0, is_low_open=True))
     if kind == "softmax":
         if not has_scores:
             node.note("expected none or epsilon, got softmax: rules name one action and do not grade the others")
         return Softmax(node.fields(("kind", "temperature"))["temperature"].number(0.0, is_low_open=True))
+    if kind == "thompson":
+        if not has_beliefs:
+            node.note("expected none, epsilon or softmax, got thompson: the model does not say how sure it is")
+        scale = node.fields(("kind",), ("scale",))["scale"]
+        return Thompson() if scale.is_missing else Thompson(scale.number(0.0, is_low_open=True))
     if kind:
         node.fields(("kind",))
     return Greedy()
@@ -67,8 +85,8 @@ def greedy_action(preferences: Sequence[float]) -> int:
     return max(range(len(preferences)), key=preferences.__getitem__)
 
 
-def probabilities(preferences: Sequence[float], exploration: Exploration) -> tuple[float, ...]:
-    """Return the probability of each action; exactly 0 where it is not eligible.
+def probabilities(preferences: Sequence[float], exploration: Greedy | Epsilon | Softmax) -> tuple[float, ...]:
+    """Return the probability of each action; exactly 0 where it is not eligible. `Thompson` asks the model itself.
 
     Each is the correctly rounded quotient or product of its formula, so their sum is 1 to within A / 2 units of the
     last place; nothing is shifted between actions to make it exact. `draw` gives the last what rounding leaves.

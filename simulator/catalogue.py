@@ -23,6 +23,7 @@ FORMAT_LOGIT = {"text": 0.0, "image": 0.1, "video": 0.15}
 FORMAT_COST_EUR = {"text": 0.0, "image": 0.00001, "video": 0.00003}
 PERSONALISED_LOGIT = 0.2
 NANO = 1e9
+NO_END_HOUR = 2**30  # not the horizon: nobody is to see in a candidate's expiry that the simulation will stop
 
 
 def campaign_records(scenario: Scenario) -> Records:
@@ -31,7 +32,6 @@ def campaign_records(scenario: Scenario) -> Records:
     Returns:
         Records CAMPAIGN of shape (C,), in the order of the file.
     """
-    horizon_hours = scenario.calendar.horizon_days * 24
     segments = [s.name for s in scenario.population.segments]
     tiers = [t.name for t in scenario.population.tiers]
     limits = scenario.constraints.limits()
@@ -54,7 +54,7 @@ def campaign_records(scenario: Scenario) -> Records:
             row["counter"], row["per_user_cap"] = n_capped, c.per_user_cap
             n_capped += 1
         row["tags"] = limits.tag_bits(c.tags)
-        row["end_hour"] = horizon_hours
+        row["end_hour"] = NO_END_HOUR
         row["quality"] = c.quality
         row["format_logit"] = FORMAT_LOGIT[c.format]
         row["personal_logit"] = PERSONALISED_LOGIT if c.is_personalised else 0.0
@@ -67,7 +67,7 @@ def campaign_records(scenario: Scenario) -> Records:
         row["budget_nano"] = -1 if c.budget_eur is None else round(c.budget_eur * NANO)
         if isinstance(c, Scheduled):
             row["start_hour"] = round(c.start_day * 24)
-            row["end_hour"] = horizon_hours if c.end_day is None else round(c.end_day * 24)
+            row["end_hour"] = NO_END_HOUR if c.end_day is None else round(c.end_day * 24)
             row["repeat_hours"] = 0.0 if c.repeat_days is None else c.repeat_days * 24
         else:
             row["trigger"] = TRIGGERS.index(c.trigger)

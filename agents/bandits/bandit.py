@@ -1,6 +1,6 @@
 """What all bandits do alike: check what comes in, act greedily when not exploring, and save what they remember.
 
-A bandit adds four methods, its algorithm: `values`, `exploring_probabilities`, `explore` and `learn`.
+A bandit adds its algorithm: `values`, `exploring_probabilities`, `explore`, `learn` and `to_policy`.
 """
 
 from __future__ import annotations
@@ -63,7 +63,8 @@ class Bandit(ABC):
         self, observations: Observations, masks: Bools, rng: np.random.Generator, wants_propensities: bool
     ) -> Choices:
         """Return choices made while exploring: drawn by their probabilities, if the bandit has no quicker way."""
-        return drawn_choices(self.exploring_probabilities(observations, masks), rng)
+        choices = drawn_choices(self.exploring_probabilities(observations, masks), rng)
+        return choices if wants_propensities else Choices(choices.actions, None)
 
     def act(
         self,
@@ -93,13 +94,9 @@ class Bandit(ABC):
         if len(experience):
             self.learn(experience)
 
+    @abstractmethod
     def to_policy(self, name: str, *, is_exploring: bool = True) -> Document:
-        """Return a document with the same probabilities.
-
-        Raises:
-            ValueError: documents have no words for this bandit.
-        """
-        raise ValueError(f"to_policy: {name}: documents have no words for {type(self).__name__}")
+        """Return a document with the same probabilities."""
 
     def state(self) -> State:
         """Return all that was learned."""

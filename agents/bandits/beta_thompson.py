@@ -17,11 +17,14 @@ from agents.agent import Bools, Choices, Experience, Floats, Observations
 from agents.bandits.arms import add_to_arms, arm_sums, for_everyone, scaled
 from agents.bandits.bandit import Bandit
 from agents.bandits.best_of_betas import best_of_betas
+from agents.bandits.documents import beta_arms_document
 from agents.bandits.forgetting import Forever, Forgetting, Sums
 from agents.bandits.normal_draws import LEAST
 from agents.choosing import greedy_actions
 from agents.problem import Problem
 from agents.settings import Settings
+from policies.document import Document
+from policies.exploration import Greedy, Thompson
 
 
 class BetaThompsonSettings(Settings):
@@ -89,3 +92,7 @@ class BetaThompson(Bandit):
         """Count scaled rewards by action."""
         rewards = scaled(experience.rewards, self.settings.reward_low, self.settings.reward_high)
         add_to_arms(self.memory, experience, rewards)
+
+    def to_policy(self, name: str, *, is_exploring: bool = True) -> Document:
+        """Return a document with the same probabilities."""
+        return beta_arms_document(name, self.problem, *self.beliefs(), Thompson() if is_exploring else Greedy())

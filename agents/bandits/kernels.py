@@ -41,16 +41,18 @@ def score_rows(rows: Floats, theta: Floats, factor: Floats, means: Floats, sds: 
     """
     n_rows, n_inputs = rows.shape
     n_heads = theta.shape[0]
-    # Rows of L^-1 and, last, theta, padded by zeros to a multiple of 4: four columns at a time save stores.
+    # Rows of L^-1 and, after them, theta, padded by zeros: two rows by four columns at a time save loads and stores.
     padded = (n_inputs + 3) // 4 * 4
-    weights = np.zeros((n_heads, n_inputs + 1, padded))
+    n_pairs = (n_inputs + 2) // 2
+    weights = np.zeros((n_heads, 2 * n_pairs, padded))
     for h in range(n_heads):
         for i in range(n_inputs):
             for j in range(i + 1):
                 weights[h, i, j] = factor[h, i, j]
             weights[h, n_inputs, i] = theta[h, i]
     columns = np.zeros((padded, BLOCK))
-    term = np.empty(BLOCK)
+    first_term = np.empty(BLOCK)
+    second_term = np.empty(BLOCK)
     square = np.empty(BLOCK)
     for first in range(0, n_rows, BLOCK):
         n = min(BLOCK, n_rows - first)
@@ -60,20 +62,26 @@ def score_rows(rows: Floats, theta: Floats, factor: Floats, means: Floats, sds: 
         for h in range(n_heads):
             for k in range(BLOCK):
                 square[k] = 0.0
-            for i in range(n_inputs + 1):
+            for i in range(0, 2 * n_pairs, 2):
                 for k in range(BLOCK):
-                    term[k] = 0.0
-                for j in range(0, min(i + 1, n_inputs), 4):
-                    w0, w1, w2, w3 = weights[h, i, j], weights[h, i, j + 1], weights[h, i, j + 2], weights[h, i, j + 3]
+                    first_term[k] = 0.0
+                    second_term[k] = 0.0
+                for j in range(0, min(i + 2, n_inputs), 4):
+                    a0, a1, a2, a3 = weights[h, i, j], weights[h, i, j + 1], weights[h, i, j + 2], weights[h, i, j + 3]
+                    b0, b1 = weights[h, i + 1, j], weights[h, i + 1, j + 1]
+                    b2, b3 = weights[h, i + 1, j + 2], weights[h, i + 1, j + 3]
                     for k in range(BLOCK):
-                        term[k] += (w0 * columns[j, k] + w1 * columns[j + 1, k]) + (
-                            w2 * columns[j + 2, k] + w3 * columns[j + 3, k]
-                        )
+                        c0, c1, c2, c3 = columns[j, k], columns[j + 1, k], columns[j + 2, k], columns[j + 3, k]
+                        first_term[k] += (a0 * c0 + a1 * c1) + (a2 * c2 + a3 * c3)
+                        second_term[k] += (b0 * c0 + b1 * c1) + (b2 * c2 + b3 * c3)
                 if i < n_inputs:
                     for k in range(BLOCK):
-                        square[k] += term[k] * term[k]
+                        square[k] += first_term[k] * first_term[k]
+                if i + 1 < n_inputs:
+                    for k in range(BLOCK):
+                        square[k] += second_term[k] * second_term[k]
             for k in range(n):
-                means[first + k, h] = term[k]
+                means[first + k, h] = first_term[k] if n_inputs % 2 == 0 else second_term[k]
                 sds[first + k, h] = np.sqrt(square[k])
 
 
@@ -140,12 +148,12 @@ def choose_one(
         times, noise: what each action's width counts; noise of shape (H,).
 
     Returns:
-        -1 where an entry is out of range, or none is eligible.
+        -1 where a shape is wrong, an entry is out of range, or none is eligible.
     """
     n_inputs = theta.shape[1]
     row = np.empty(n_inputs)
     column = np.empty(n_inputs)
-    if not standardised(observation, standards, row):
+    if len(mask) != theta.shape[0] or not standardised(observation, standards, row):
         return -1
     best, highest = -1, -np.inf
     for h in range(theta.shape[0]):

@@ -8,7 +8,7 @@ from scipy.special import expit
 from agents.agent import Floats, Ints
 from agents.bandits.kernels import add_rows
 
-MOST_STEPS = 50
+MOST_STEPS = 200
 TOLERANCE = 1e-10  # of what a further Newton step would gain, in nats
 
 
@@ -16,7 +16,8 @@ def laplace(rows: Floats, heads: Ints, targets: Floats, mean: Floats, precision:
     """Return each head's mode, shape (H, D), and the curvature sum p (1 - p) x x' there, shape (H, D, D).
 
     The mode minimises (w - mean)' precision (w - mean) / 2 - sum [y ln p + (1 - y) ln(1 - p)], p = 1 / (1 + exp(-w'x)),
-    by Newton's method; a step that does not lower it is halved.
+    by Newton's method; a step that does not lower it is halved, and one that
+    does lets the next be twice as long.
 
     Args:
         rows: x, shape (N, D).
@@ -33,7 +34,7 @@ def laplace(rows: Floats, heads: Ints, targets: Floats, mean: Floats, precision:
         tried = mode + share[:, None] * step
         loss = _losses(rows, heads, targets, tried, mean, precision)
         is_better = loss <= least
-        share = np.where(is_better, 1.0, share / 2)
+        share = np.where(is_better, np.minimum(2.0 * share, 1.0), share / 2)
         mode = np.where(is_better[:, None], tried, mode)
         least = np.where(is_better, loss, least)
         curvature, ascent = _derivatives(rows, heads, targets, mode)

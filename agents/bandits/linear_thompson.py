@@ -19,12 +19,15 @@ from pydantic import Field
 
 from agents.agent import Bools, Choices, Experience, Floats, Observations
 from agents.bandits.bandit import Bandit
+from agents.bandits.documents import posterior_document
 from agents.bandits.forgetting import Forever, Forgetting
 from agents.bandits.linear_posterior import LinearPosterior
 from agents.bandits.normal_draws import drawn_best, probabilities_of_best
 from agents.designs import design_of
 from agents.problem import Problem
 from agents.settings import Settings
+from policies.document import Document
+from policies.exploration import Greedy, Thompson
 
 
 class LinearThompsonSettings(Settings):
@@ -95,3 +98,8 @@ class LinearThompson(Bandit):
     def learn_one(self, observation: Observations, action: int, reward: float) -> None:
         """Learn one decision as `update` would, quickly; shape (K,); errors as `choose_one` and `update`."""
         self.memory.learn_one(observation, action, reward)
+
+    def to_policy(self, name: str, *, is_exploring: bool = True) -> Document:
+        """Return a document with the same probabilities."""
+        how = Thompson() if is_exploring else Greedy()
+        return posterior_document(name, self.problem, self.memory, how, sd_of_width=self.settings.noise_sd)

@@ -13,12 +13,15 @@ from pydantic import Field
 
 from agents.agent import Bools, Choices, Experience, Floats, Observations
 from agents.bandits.bandit import Bandit
+from agents.bandits.documents import posterior_document
 from agents.bandits.forgetting import Forever, Forgetting
 from agents.bandits.linear_posterior import LinearPosterior
 from agents.choosing import certainly, greedy_actions, greedy_choices
 from agents.designs import design_of
 from agents.problem import Problem
 from agents.settings import Settings
+from policies.document import Document
+from policies.exploration import Greedy
 
 
 class LinUCBSettings(Settings):
@@ -84,3 +87,8 @@ class LinUCB(Bandit):
     def learn_one(self, observation: Observations, action: int, reward: float) -> None:
         """Learn one decision as `update` would, quickly; shape (K,); errors as `choose_one` and `update`."""
         self.memory.learn_one(observation, action, reward)
+
+    def to_policy(self, name: str, *, is_exploring: bool = True) -> Document:
+        """Return a document with the same probabilities."""
+        optimism = self.settings.alpha if is_exploring else 0.0
+        return posterior_document(name, self.problem, self.memory, Greedy(), sd_of_width=1.0, optimism=optimism)

@@ -4,7 +4,7 @@ Source: Chapelle & Li (NIPS 2011), Algorithm 3: after each batch the posterior i
 mode of prior times likelihood, and the next batch's prior. They keep the diagonal of its precision, for models of
 millions of weights; here it is kept whole. What a batch adds to precision and to precision times mean is a sum that can
 be forgotten like any other (the sites of assumed-density filtering). It is made at the mode of its time, so unlike in
-linear models the order and size of batches matter a little.
+linear models the order and size of batches matter a little, and a fading trace of what is forgotten stays in the rest.
 
 Rewards between 0 and 1 count as that fraction of a success: with them the logit of the mean reward is learned, and the
 width is that of coins, which rewards within a range never exceed. Draws are independent between actions, as in
@@ -21,6 +21,7 @@ from pydantic import Field, model_validator
 from agents.agent import Bools, Choices, Experience, Floats, Observations
 from agents.bandits.arms import scaled
 from agents.bandits.bandit import Bandit
+from agents.bandits.documents import posterior_document
 from agents.bandits.forgetting import Forever, Forgetting
 from agents.bandits.laplace import laplace
 from agents.bandits.linear_posterior import LinearPosterior
@@ -28,6 +29,8 @@ from agents.bandits.normal_draws import drawn_best, probabilities_of_best
 from agents.designs import design_of
 from agents.problem import Problem
 from agents.settings import Settings
+from policies.document import Document
+from policies.exploration import Greedy, Thompson
 
 
 class LogisticThompsonSettings(Settings):
@@ -84,3 +87,8 @@ class LogisticThompson(Bandit):
         mode, curvature = laplace(rows, heads, targets, mean, precision)
         moved = np.einsum("hij,hj->hi", precision + curvature, mode) - np.einsum("hij,hj->hi", precision, mean)
         self.memory.add(curvature, moved)
+
+    def to_policy(self, name: str, *, is_exploring: bool = True) -> Document:
+        """Return a document with the same probabilities."""
+        how = Thompson() if is_exploring else Greedy()
+        return posterior_document(name, self.problem, self.memory, how, sd_of_width=1.0)

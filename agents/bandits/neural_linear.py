@@ -19,6 +19,7 @@ from pydantic import Field
 
 from agents.agent import Bools, Choices, Experience, Floats, Ints, Observations, State, require_state
 from agents.bandits.bandit import Bandit
+from agents.bandits.documents import posterior_document
 from agents.bandits.forgetting import Forever, Forgetting
 from agents.bandits.linear_posterior import LinearPosterior
 from agents.bandits.normal_draws import drawn_best, probabilities_of_best
@@ -26,6 +27,8 @@ from agents.bandits.perceptron import fit, hidden_rows, initial_weights
 from agents.designs import design_of
 from agents.problem import Problem
 from agents.settings import Settings
+from policies.document import Document
+from policies.exploration import Greedy, Thompson
 
 
 class NeuralLinearSettings(Settings):
@@ -60,7 +63,7 @@ class LearnedDesign:
     def __init__(self, problem: Problem, n_hidden: int, rng: np.random.Generator) -> None:
         self.base = design_of(problem)
         self.n_heads, self.n_inputs = self.base.n_heads, 1 + n_hidden
-        self.mean, self.scale = np.zeros(n_hidden), np.ones(n_hidden)
+        self.mean, self.scale = self.base.mean, self.base.scale  # of what the network reads
         self.weights = initial_weights(self.base.n_inputs, n_hidden, self.n_heads, rng)
 
     def rows(self, observations: Observations) -> Floats:
@@ -117,7 +120,8 @@ class NeuralMemory:
         how = settings.steps_a_training, settings.n_batch, settings.learning_rate
         self.design.weights = fit(self.design.weights, rows, heads, targets, rng, *how)
         of_update = self.of_row["update"][:n].astype(np.int64)
-        batches = [np.flatnonzero(of_update == update) for update in range(int(of_update.min()), number)]
+        order = np.argsort(of_update, kind="stable")
+        batches = np.split(order, np.searchsorted(of_update[order], np.arange(of_update.min() + 1, number)))
         hidden = hidden_rows(self.design.weights, rows)
         self.posterior.learn_anew([(hidden[batch], heads[batch], rewards[batch]) for batch in batches], number)
 
@@ -178,3 +182,10 @@ class NeuralLinear(Bandit):
     def learn(self, experience: Experience) -> None:
         """Add to each action's sums, and train when it is time."""
         self.memory.learn(experience)
+
+    def to_policy(self, name: str, *, is_exploring: bool = True) -> Document:
+        """Return a document with the same probabilities."""
+        how = Thompson() if is_exploring else Greedy()
+        hidden = self.memory.design.weights["hidden"]
+        posterior = self.memory.posterior
+        return posterior_document(name, self.problem, posterior, how, sd_of_width=self.settings.noise_sd, hidden=hidden)

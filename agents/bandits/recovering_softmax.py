@@ -22,11 +22,14 @@ from pydantic import Field
 
 from agents.agent import Bools, Experience, Floats, Ints, Observations
 from agents.bandits.bandit import Bandit
+from agents.bandits.documents import arms_document
 from agents.bandits.forgetting import Forever, Forgetting, Sums
 from agents.choosing import softmax_probabilities
 from agents.designs import NO_SEND, PUSH
 from agents.problem import Problem
 from agents.settings import Settings
+from policies.document import Document
+from policies.exploration import Greedy, Softmax
 
 FEATURE_HALF_LIFE_DAYS = 15.0  # of the vocabulary's `bucket_recency`
 LEAST = 1e-6  # of a probability that weighs
@@ -118,6 +121,21 @@ class RecoveringSoftmax(Bandit):
                 "passed_reward": experience.rewards @ passed,
             }
         )
+
+    def to_policy(self, name: str, *, is_exploring: bool = True) -> Document:
+        """Return a document with the same probabilities.
+
+        Raises:
+            ValueError: the problem is none of documents; the half-life is not that of the feature.
+        """
+        if self.settings.half_life_days != FEATURE_HALF_LIFE_DAYS:
+            raise ValueError(
+                f"to_policy: {name}: half_life_days: expected {FEATURE_HALF_LIFE_DAYS:g}, that of bucket_recency, in "
+                f"which documents are linear, got {self.settings.half_life_days:g}"
+            )
+        values = self.differences()[self._arm_of_action]
+        exploration = Softmax(self.settings.temperature) if is_exploring else Greedy()
+        return arms_document(name, self.problem, values, exploration, self.settings.recency_penalty)
 
 
 def _arms(problem: Problem) -> Ints:

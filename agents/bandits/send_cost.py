@@ -18,12 +18,15 @@ from pydantic import Field
 
 from agents.agent import Bools, Choices, Experience, Floats, Observations
 from agents.bandits.bandit import Bandit
+from agents.bandits.documents import posterior_document
 from agents.bandits.forgetting import Forever, Forgetting
 from agents.bandits.linear_posterior import LinearPosterior
 from agents.bandits.normal_draws import drawn_best, probabilities_of_best
 from agents.designs import design_of
 from agents.problem import Problem
 from agents.settings import Settings
+from policies.document import Document
+from policies.exploration import Greedy, Thompson
 
 
 class SendCostSettings(Settings):
@@ -83,3 +86,9 @@ class SendCostThompson(Bandit):
     def learn(self, experience: Experience) -> None:
         """Add to each action's sums, rewards as they are."""
         self.memory.learn(experience)
+
+    def to_policy(self, name: str, *, is_exploring: bool = True) -> Document:
+        """Return a document with the same probabilities."""
+        how = Thompson() if is_exploring else Greedy()
+        own = self.settings
+        return posterior_document(name, self.problem, self.memory, how, sd_of_width=own.noise_sd, send_cost=own.cost)

@@ -13,10 +13,13 @@ from pydantic import Field
 from agents.agent import Bools, Experience, Floats, Observations
 from agents.bandits.arms import add_to_arms, arm_sums, for_everyone, mean_rewards
 from agents.bandits.bandit import Bandit
+from agents.bandits.documents import arms_document
 from agents.bandits.forgetting import Forever, Forgetting, Sums
 from agents.choosing import softmax_probabilities
 from agents.problem import Problem
 from agents.settings import Settings
+from policies.document import Document
+from policies.exploration import Greedy, Softmax
 
 
 class SoftmaxSettings(Settings):
@@ -55,3 +58,9 @@ class SoftmaxBandit(Bandit):
     def learn(self, experience: Experience) -> None:
         """Count rewards by action."""
         add_to_arms(self.memory, experience, experience.rewards)
+
+    def to_policy(self, name: str, *, is_exploring: bool = True) -> Document:
+        """Return a document with the same probabilities."""
+        values = mean_rewards(self.memory, self.settings.initial_value)
+        exploration = Softmax(self.settings.temperature) if is_exploring else Greedy()
+        return arms_document(name, self.problem, values, exploration)

@@ -18,10 +18,15 @@ from pydantic import Field, model_validator
 from agents.agent import Bools, Choices, Experience, Floats, Observations
 from agents.bandits.arms import add_to_arms, arm_sums, for_everyone, mean_rewards, scaled
 from agents.bandits.bandit import Bandit
+from agents.bandits.documents import arms_document
 from agents.bandits.forgetting import Forever, Forgetting, Sums
 from agents.choosing import certainly, greedy_actions, greedy_choices
 from agents.problem import Problem
 from agents.settings import Settings
+from policies.document import Document
+from policies.exploration import Greedy
+
+UNTRIED = 1e9  # stands for infinity, which documents have no word for
 
 
 class UCB1Settings(Settings):
@@ -61,11 +66,12 @@ class UCB1(Bandit):
         return for_everyone(mean_rewards(self.memory, 0.0), len(observations))
 
     def bounds(self, observations: Observations) -> Floats:
-        """Return mean + width sqrt(ln t / n), infinity where n is 0, shape (U, A)."""
+        """Return mean + width sqrt(ln t / n), 1e9 where n is 0, shape (U, A)."""
         n = self.memory.totals["n"]
-        with np.errstate(divide="ignore"):
-            slack = np.where(n > 0.0, np.sqrt(np.log(max(n.sum(), 1.0)) / n), np.inf)
-        return for_everyone(mean_rewards(self.memory, 0.0) + self.settings.width * slack, len(observations))
+        is_tried = n > 0.0
+        slack = np.sqrt(np.log(max(n.sum(), 1.0)) / np.where(is_tried, n, 1.0))
+        found = np.where(is_tried, mean_rewards(self.memory, 0.0) + self.settings.width * slack, UNTRIED)
+        return for_everyone(found, len(observations))
 
     def exploring_probabilities(self, observations: Observations, masks: Bools) -> Floats:
         """Return 1 for the action with the highest bound."""
@@ -81,3 +87,9 @@ class UCB1(Bandit):
         """Count scaled rewards by action."""
         rewards = scaled(experience.rewards, self.settings.reward_low, self.settings.reward_high)
         add_to_arms(self.memory, experience, rewards)
+
+    def to_policy(self, name: str, *, is_exploring: bool = True) -> Document:
+        """Return a document with the same probabilities."""
+        nobody = np.zeros((1, self.problem.n_features), np.float32)
+        values = self.bounds(nobody) if is_exploring else self.values(nobody)
+        return arms_document(name, self.problem, values[0], Greedy())

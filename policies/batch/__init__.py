@@ -11,6 +11,7 @@ except ImportError as missing:
         f'policies.batch needs {missing.name}: pip install "kairos-notify[sim]"', name=missing.name
     ) from missing
 
+from policies.batch.parity import with_parity
 from policies.batch.policy import BatchDecisions, BatchPolicy
 
-__all__ = ["BatchDecisions", "BatchPolicy"]
+__all__ = ["BatchDecisions", "BatchPolicy", "with_parity"]

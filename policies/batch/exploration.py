@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from policies.batch.seen import Bools, Floats, Ints
-from policies.exploration import Epsilon, Exploration, Greedy, Softmax
+from policies.exploration import Epsilon, Greedy, Softmax
 
 
 def greedy_actions(preferences: Floats) -> Ints:
@@ -19,7 +19,7 @@ def greedy_actions(preferences: Floats) -> Ints:
     return actions
 
 
-def probabilities(preferences: Floats, eligible: Bools, exploration: Exploration) -> Floats:
+def probabilities(preferences: Floats, eligible: Bools, exploration: Greedy | Epsilon | Softmax) -> Floats:
     """Return the probability of each action, exactly 0 where it is not eligible, shape (A, n).
 
     Args:

@@ -15,35 +15,34 @@ class Standardised:
     """Inputs made ready: where they stand and how they are standardised.
 
     Attributes:
-        is_per_slot: of each input, whether it is the candidate's, shape (D,).
+        n: their number.
     """
 
     def __init__(self, read: Sequence[NetworkInput], n_slots: int) -> None:
         known = inputs(n_slots)
-        self.is_per_slot = [known[entry.feature].is_per_slot for entry in read]
+        self.n = len(read)
+        self._is_per_slot = [known[entry.feature].is_per_slot for entry in read]
         self._indices = [known[entry.feature].index for entry in read]
         self._mean = [entry.mean for entry in read]
         self._scale = [entry.scale for entry in read]
         self._clip = [entry.clip for entry in read]
 
-    def write(self, place: int, values: Floats, out: Floats) -> None:
-        """Write an input's standardised values into `out`, in their shape."""
-        np.subtract(values, self._mean[place], out=out)
-        out /= self._scale[place]
-        clip = self._clip[place]
-        if clip is not None:
-            np.clip(out, -clip, clip, out=out)
+    def matrix(self, seen: Seen, slot: int = -1) -> Floats:
+        """Return the standardised inputs of each user, shape (inputs, n).
 
-    def matrix(self, seen: Seen) -> Floats:
-        """Return the inputs of each user where none is per slot, shape (D, n)."""
-        found = np.empty((len(self._indices), seen.n))
-        for place, index in enumerate(self._indices):
-            self.write(place, seen.column(index), found[place])
+        Args:
+            slot: whose candidate the per-slot inputs are of; -1: of none, and they are 0.
+        """
+        found = np.zeros((self.n, seen.n))
+        for place, (index, out) in enumerate(zip(self._indices, found, strict=True)):
+            if self._is_per_slot[place] and slot < 0:
+                continue
+            values = seen.of_slots(index)[slot] if self._is_per_slot[place] else seen.column(index)
+            np.subtract(values, self._mean[place], out=out)
+            out /= self._scale[place]
+            if (clip := self._clip[place]) is not None:
+                np.clip(out, -clip, clip, out=out)
         return found
-
-    def index(self, place: int) -> int:
-        """Return where an input stands in the observation."""
-        return self._indices[place]
 
 
 def _relu(values: Floats) -> Floats:
@@ -65,6 +64,10 @@ class Perceptron:
             (np.asarray(layer.weights), np.asarray(layer.bias)[:, None], ACTIVATIONS[layer.activation])
             for layer in layers
         ]
+
+    def n_outputs(self, n_inputs: int) -> int:
+        """Return the number of outputs: of the last layer, or the inputs where there is none."""
+        return len(self._layers[-1][1]) if self._layers else n_inputs
 
     def __call__(self, x: Floats) -> Floats:
         """Return the last layer's outputs, shape (inputs, n) to (outputs, n)."""

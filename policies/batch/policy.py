@@ -8,20 +8,22 @@ Rows in which nothing but no_send is eligible are not looked at: in a simulation
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, cast
 
 import numpy as np
 import numpy.typing as npt
 
+from policies.batch.arms import BatchArms, BatchBetaArms
 from policies.batch.exploration import draw, greedy_actions, probabilities
 from policies.batch.network import BatchNetwork
+from policies.batch.posterior import BatchPosterior
 from policies.batch.rules import BatchRules
 from policies.batch.scorecard import BatchScorecard
 from policies.batch.seen import Bools, Floats, Ints, Observations, Seen
 from policies.codec import check
 from policies.decide import DecideError, Policy
-from policies.document import Document, Network, Rules, Scorecard
-from policies.exploration import Greedy
+from policies.document import Arms, BetaArms, Document, Network, Posterior, Rules, Scorecard
+from policies.exploration import Greedy, Thompson
 from policies.vocabulary import action_names, feature_names, n_actions, n_features
 
 
@@ -45,6 +47,14 @@ class BatchChooser(Protocol):
         ...
 
 
+class BatchBeliever(BatchChooser, Protocol):
+    """A model that knows how sure it is; with `thompson`, every one does."""
+
+    def best_chances(self, seen: Seen, eligible: Bools, scale: float) -> Floats:
+        """Return the probability that each action is the best, 0 for those that are not eligible; shape (A, n)."""
+        ...
+
+
 def batch_chooser(document: Document) -> BatchChooser:
     """Return a document's model made ready."""
     match document.model:
@@ -54,14 +64,21 @@ def batch_chooser(document: Document) -> BatchChooser:
             return BatchScorecard(document.model, document.n_slots)
         case Network():
             return BatchNetwork(document.model, document.n_slots)
+        case Posterior():
+            return BatchPosterior(document.model, document.n_slots)
+        case Arms():
+            return BatchArms(document.model, document.n_slots)
+        case BetaArms():
+            return BatchBetaArms(document.model, document.n_slots)
 
 
 class BatchPolicy:
     """A document made ready; it holds no state.
 
-    Its probabilities are those of `policies.decide.Policy` for each row: to the last bit for rules and scorecards
-    without softmax, which add and compare the same numbers in the same order; to 1e-12 with softmax; to 1e-9 for
-    networks. A row in which only no_send is eligible is not looked at, so that an overflow there stays unseen.
+    Its probabilities are those of `policies.decide.Policy` for each row: to the last bit for rules, scorecards
+    and arms without softmax, which add and compare the same numbers in the same order; to 1e-12 with softmax; to 1e-9
+    for networks and posteriors. A row in which only no_send is eligible is not looked at, so that an overflow there
+    stays unseen.
 
     Attributes:
         document: what it was made of.
@@ -90,11 +107,11 @@ class BatchPolicy:
         Raises:
             DecideError: an argument is not so, or preferences overflow; the message names the row.
         """
-        rows, preferences, eligible = self._preferences(observations, masks)
+        rows, shares = self._shares(observations, masks)
         found = np.zeros(masks.shape)
         found[:, 0] = 1.0
         if rows.size:
-            found[rows] = probabilities(preferences, eligible, self._exploration).T
+            found[rows] = shares.T
         return found
 
     def decide(
@@ -110,36 +127,53 @@ class BatchPolicy:
             DecideError: an argument is not so, or preferences overflow; the message names the row.
         """
         self._check_uniforms(uniforms, len(observations))
-        rows, preferences, eligible = self._preferences(observations, masks)
         actions, propensities = np.zeros(len(masks), np.int64), np.ones(len(masks))
-        if not rows.size:
-            return BatchDecisions(actions, propensities)
         if isinstance(self._exploration, Greedy):
-            actions[rows] = greedy_actions(preferences)
+            rows, _, _, preferences = self._preferences(observations, masks)
+            if rows.size:
+                actions[rows] = greedy_actions(preferences)
             return BatchDecisions(actions, propensities)
-        shares = probabilities(preferences, eligible, self._exploration)
-        drawn = draw(shares, uniforms[rows])
-        actions[rows] = drawn
-        propensities[rows] = shares[drawn, np.arange(rows.size)]
+        rows, shares = self._shares(observations, masks)
+        if rows.size:
+            drawn = draw(shares, uniforms[rows])
+            actions[rows] = drawn
+            propensities[rows] = shares[drawn, np.arange(rows.size)]
         return BatchDecisions(actions, propensities)
 
-    def _preferences(self, observations: Observations, masks: npt.NDArray[Any]) -> tuple[Ints, Floats, Bools]:
-        """Return the rows with a choice, and of these preferences and what is eligible, shapes (n,), (A, n), (A, n)."""
+    def _shares(self, observations: Observations, masks: npt.NDArray[Any]) -> tuple[Ints, Floats]:
+        """Return the rows with a choice, and of these the probability of each action, shapes (n,) and (A, n)."""
+        rows, seen, eligible, preferences = self._preferences(observations, masks)
+        if not rows.size:
+            return rows, preferences
+        if not isinstance(self._exploration, Thompson):
+            return rows, probabilities(preferences, eligible, self._exploration)
+        with np.errstate(over="ignore", invalid="ignore"):  # told below
+            # The reader lets no other model have thompson.
+            shares = cast(BatchBeliever, self._chooser).best_chances(seen, eligible, self._exploration.scale)
+        is_sound = np.isfinite(shares.sum(axis=0))
+        if not is_sound.all():
+            where = f"row {rows[is_sound.argmin()]}: standard deviation of a score"
+            raise self._error(where, "a finite number from these features", "inf")
+        return rows, shares
+
+    def _preferences(self, observations: Observations, masks: npt.NDArray[Any]) -> tuple[Ints, Seen, Bools, Floats]:
+        """Return the rows with a choice, and of these what is seen, what is eligible, and preferences, (A, n) each."""
         allowed = self._checked_masks(masks, len(observations))
         self._check_observations(observations)
         rows = np.flatnonzero(allowed[1:].any(axis=0))
         if rows.size < len(observations):
             observations, allowed = observations[rows], allowed[:, rows]
+        seen = Seen(observations, self._n_slots)
         if not rows.size:
-            return rows, np.empty(allowed.shape), allowed
+            return rows, seen, allowed, np.empty(allowed.shape)
         with np.errstate(over="ignore", invalid="ignore"):  # told below, with the row
-            preferences = self._chooser.preferences(Seen(observations, self._n_slots), allowed)
+            preferences = self._chooser.preferences(seen, allowed)
         is_sound = np.isfinite(preferences) | ~allowed
         if not is_sound.all():
             action, place = (int(k[0]) for k in np.nonzero(~is_sound))
             where = f"row {rows[place]}: preference of {action_names(self._n_slots)[action]}"
             raise self._error(where, "a finite number from these features", preferences[action, place])
-        return rows, preferences, allowed
+        return rows, seen, allowed, preferences
 
     def _checked_masks(self, masks: npt.NDArray[Any], n: int) -> Bools:
         """Return masks action by action, shape (A, U)."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from operator import mul
 from typing import ClassVar
 
-from policies.inputs import inputs, read_input
+from policies.inputs import Scope, inputs, read_input
 from policies.strict_json import Node, repeated
 from policies.vocabulary import action_names, n_actions
 
@@ -27,7 +27,7 @@ class NetworkInput:
     """One input of the network and how it is standardised.
 
     Attributes:
-        feature: an entry of the vocabulary, `tier` or `slot0.relevance`.
+        feature: an entry of the vocabulary, `tier` or `slot0.relevance`; a posterior's is of the user or `slot.*`.
         mean, scale: of the encoded feature; scale > 0.
         clip: bound of the standardised value, > 0; absent for none.
     """
@@ -80,7 +80,9 @@ ACTIVATIONS: dict[str, Callable[[list[float]], list[float]]] = {"relu": _relu, "
 def read_network(node: Node, n_slots: int) -> Network:
     """Read a network; faults are noted in the node."""
     fields = node.fields(("kind", "inputs", "layers"))
-    read = tuple(_read_input(entry, n_slots) for entry in fields["inputs"].items(1, MAX_WIDTH, "inputs"))
+    read = tuple(
+        read_network_input(entry, n_slots, "an entry") for entry in fields["inputs"].items(1, MAX_WIDTH, "inputs")
+    )
     names = [entry.feature for entry in read if entry.feature]
     if twice := repeated(names):
         fields["inputs"].note(f"expected each feature once, got {twice[0]!r} again")
@@ -88,7 +90,7 @@ def read_network(node: Node, n_slots: int) -> Network:
     width: int = len(read)
     n_weights = 0
     for layer in fields["layers"].items(1, MAX_LAYERS, "layers"):
-        layers.append(_read_layer(layer, width))
+        layers.append(read_layer(layer, width))
         n_weights += width * len(layers[-1].bias)
         width = len(layers[-1].bias)
     if n_weights > MAX_WEIGHTS:
@@ -101,9 +103,10 @@ def read_network(node: Node, n_slots: int) -> Network:
     return Network(read, tuple(layers))
 
 
-def _read_input(node: Node, n_slots: int) -> NetworkInput:
+def read_network_input(node: Node, n_slots: int, scope: Scope) -> NetworkInput:
+    """Read an input, what it may be of a scope of `policies.inputs`."""
     fields = node.fields(("feature", "mean", "scale"), ("clip",))
-    entry = read_input(fields["feature"], n_slots, "an entry")
+    entry = read_input(fields["feature"], n_slots, scope)
     return NetworkInput(
         entry.name if entry else "",
         fields["mean"].number(),
@@ -112,7 +115,7 @@ def _read_input(node: Node, n_slots: int) -> NetworkInput:
     )
 
 
-def _read_layer(node: Node, n_in: int) -> Layer:
+def read_layer(node: Node, n_in: int) -> Layer:
     """Read a layer of n_in inputs; a width of 0 stands for one that could not be read."""
     fields = node.fields(("weights", "bias", "activation"))
     rows = fields["weights"].items(1, MAX_WIDTH, "rows of weights")

@@ -11,17 +11,24 @@ from typing import Any
 from policies.codec import write
 from policies.document import (
     NO_SEND,
+    Arms,
+    Believed,
+    BetaArms,
     Binned,
     Condition,
     Document,
+    Known,
     Layer,
     Network,
     NetworkInput,
+    Posterior,
     Rule,
     Rules,
     Scorecard,
     Send,
+    SlotTerm,
     Softmax,
+    Thompson,
     Weighted,
 )
 from policies.inputs import encode, inputs
@@ -90,7 +97,39 @@ def network(sizes: Sequence[int] = (16, 12), seed: int = 1) -> Document:
     )
 
 
-EXAMPLES = (RULES, SCORECARD, network())
+POSTERIOR = Document(
+    "neural-linear",
+    C,
+    Posterior(
+        (NetworkInput("send_load", 4.0, 3.0, clip=5.0), NetworkInput("slot.relevance", 0.0, 1.0)),
+        (Layer(((0.5, -1.0), (-0.25, 0.75)), (0.0, 0.125), "tanh"),),
+        {
+            "no_send": Known(0.0),
+            "push": Believed((-0.125, 0.25, 0.5), ((0.25,), (0.0, 0.125), (-0.0625, 0.03125, 0.25))),
+            "email": Believed((-0.25, 0.125, 0.375), ((0.5,), (0.0, 0.25), (0.0, 0.0, 0.25))),
+        },
+    ),
+    Thompson(),
+)
+
+ARMS = Document(
+    "recovering softmax",
+    C,
+    Arms(
+        (0.0, 0.3, -0.2, 0.1, 0.4, 0.0, 0.0, -0.5, 0.25),
+        (SlotTerm("slot.bucket_recency", -0.5), SlotTerm("slot.kind", 1.0)),
+    ),
+    Softmax(0.25),
+)
+
+BETA_ARMS = Document(
+    "counts",
+    C,
+    BetaArms((50.0, 8.0, 3.0, 1.0, 1.0, 12.0, 2.0, 0.5, 1.0), (950.0, 92.0, 77.0, 1.0, 19.0, 300.0, 2.0, 0.5, 9.0)),
+    Thompson(),
+)
+
+EXAMPLES = (RULES, SCORECARD, network(), POSTERIOR, ARMS, BETA_ARMS)
 
 
 def tree_of(document: Document) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -13,20 +14,27 @@ import numpy.typing as npt
 
 from policies.document import (
     NO_SEND,
+    Arms,
+    Believed,
+    BetaArms,
     Binned,
     Condition,
     Document,
     Epsilon,
     Exploration,
     Greedy,
+    Known,
     Layer,
     Network,
     NetworkInput,
+    Posterior,
     Rule,
     Rules,
     Scorecard,
     Send,
+    SlotTerm,
     Softmax,
+    Thompson,
     Weighted,
 )
 from policies.inputs import Scope, decode, encode, inputs, slack_at
@@ -122,6 +130,34 @@ def random_network(luck: random.Random, n_slots: int) -> Network:
     return Network(read, random_layers(luck, len(read), *hidden, n_actions(n_slots)))
 
 
+def random_posterior(luck: random.Random, n_slots: int) -> Posterior:
+    known = list(inputs(n_slots, "shared"))
+    read = random_inputs(luck, luck.sample(known, luck.randint(1, 12)))
+    widths = [len(read), *(luck.randint(1, 8) for _ in range(luck.randint(0, 2)))]
+
+    def head() -> Believed | Known:
+        n = 1 + widths[-1]
+        sd = 10 ** luck.uniform(-3, 1)
+        rows = tuple(tuple(luck.gauss(0.0, sd) for _ in range(k + 1)) for k in range(n))
+        return Believed(tuple(luck.gauss(0.0, 1.0) for _ in range(n)), rows)
+
+    silence = head() if luck.random() < 0.5 else Known(luck.choice((0.0, luck.gauss(0.0, 1.0))))
+    heads = {"no_send": silence, "push": head(), "email": head()}
+    return Posterior(read, random_layers(luck, *widths), heads, luck.choice((0.0, luck.uniform(0.1, 2.0))))
+
+
+def random_arms(luck: random.Random, n_slots: int) -> Arms:
+    names = luck.sample(list(inputs(n_slots, "of the candidate")), luck.randint(0, 3))
+    values = tuple(luck.choice((0.0, 1.0, luck.gauss(0, 1))) for _ in range(n_actions(n_slots)))
+    return Arms(values, tuple(SlotTerm(name, luck.gauss(0, 1)) for name in names))
+
+
+def random_beta_arms(luck: random.Random, n_slots: int) -> BetaArms:
+    size = luck.uniform(0.0, 4.0)
+    successes, failures = (tuple(10 ** luck.uniform(-0.5, size) for _ in range(n_actions(n_slots))) for _ in range(2))
+    return BetaArms(successes, failures)
+
+
 def graded(luck: random.Random) -> Exploration:
     return luck.choice((Greedy(), Epsilon(luck.uniform(0.01, 1.0)), Softmax(10 ** luck.uniform(-2, 1))))
 
@@ -130,17 +166,31 @@ def of_rules(luck: random.Random) -> Exploration:
     return luck.choice((Greedy(), Epsilon(luck.uniform(0.01, 1.0))))
 
 
+def of_beliefs(luck: random.Random) -> Exploration:
+    return luck.choice((Thompson(), Thompson(10 ** luck.uniform(-1, 1)), graded(luck)))
+
+
+def of_counts(luck: random.Random) -> Exploration:
+    return luck.choice((Thompson(), graded(luck)))
+
+
 Kind = tuple[Callable[[random.Random, int], Any], Callable[[random.Random], Exploration]]
 KINDS: dict[str, Kind] = {
     "rules": (random_rules, of_rules),
     "scorecard": (random_scorecard, graded),
     "network": (random_network, graded),
+    "posterior": (random_posterior, of_beliefs),
+    "arms": (random_arms, graded),
+    "beta_arms": (random_beta_arms, of_counts),
 }
 
 
 def random_document(kind: str, luck: random.Random, n_slots: int) -> Document:
     model, exploration = KINDS[kind]
-    return Document(f"random {kind}", n_slots, model(luck, n_slots), exploration(luck))
+    found = Document(f"random {kind}", n_slots, model(luck, n_slots), exploration(luck))
+    if isinstance(found.model, Posterior) and isinstance(found.exploration, Thompson):
+        return replace(found, model=replace(found.model, optimism=0.0))
+    return found
 
 
 def borders(document: Document) -> Iterator[tuple[int, float]]:

@@ -16,8 +16,8 @@ import pytest
 
 from policies.codec import DocumentError, check, content_hash, read, write
 from policies.decide import load
-from policies.document import Document, Epsilon, Layer, Network, NetworkInput, Rules, Scorecard, Softmax
-from tests.policies.documents import EXAMPLES, RULES, SCORECARD, C, network, tree_of
+from policies.document import KINDS, Document, Epsilon, Layer, Network, NetworkInput, Rules, Scorecard, Softmax
+from tests.policies.documents import ARMS, BETA_ARMS, EXAMPLES, POSTERIOR, RULES, SCORECARD, C, network, tree_of
 
 NETWORK = network((3,))
 Steps = tuple[str | int, ...]
@@ -55,7 +55,7 @@ def test_the_hash_is_of_the_meaning() -> None:
     assert write(turned) == write(RULES)
 
 
-@pytest.mark.parametrize("document", [RULES, SCORECARD, NETWORK], ids=lambda d: d.name)
+@pytest.mark.parametrize("document", [RULES, SCORECARD, NETWORK, POSTERIOR, ARMS, BETA_ARMS], ids=lambda d: d.name)
 def test_every_value_counts_in_the_hash(document: Document) -> None:
     tree = json.loads(write(document))
     n_changed = 0
@@ -155,7 +155,7 @@ def test_rules_may_be_empty() -> None:
 def test_the_documents_of_the_page_are_sound_and_written_as_we_write() -> None:
     page = (Path(__file__).parents[2] / "docs" / "policy-document.md").read_text(encoding="utf-8")
     blocks = re.findall(r"```json\n(.*?)```", page, re.DOTALL)
-    assert [load(block).document.model.kind for block in blocks] == ["rules", "scorecard", "network"]
+    assert [load(block).document.model.kind for block in blocks] == list(KINDS)
     assert [write(read(block)) for block in blocks] == blocks
     told = "model.rules[1].wen: unknown field; known: name, when, then. Did you mean 'when'?"
     assert told in page

@@ -22,7 +22,6 @@ from policies.document import (
     Binned,
     Document,
     Epsilon,
-    Exploration,
     Greedy,
     Layer,
     Network,
@@ -32,6 +31,7 @@ from policies.document import (
     Scorecard,
     Send,
     Softmax,
+    Thompson,
     Weighted,
 )
 from policies.exploration import draw, probabilities
@@ -39,7 +39,9 @@ from policies.inputs import decode, inputs
 from policies.vocabulary import N_SLOT_FEATURES, N_USER_FEATURES, feature_names, n_actions, n_features
 from tests.policies.documents import (
     ALL,
+    BETA_ARMS,
     EXAMPLES,
+    POSTERIOR,
     RULES,
     SCORECARD,
     C,
@@ -57,6 +59,7 @@ explorations = st.one_of(
     st.builds(Epsilon, st.floats(1e-6, 1.0)),
     st.builds(Softmax, st.floats(1e-3, 1e3)),
 )
+Graded = Greedy | Epsilon | Softmax
 preference_lists = st.lists(st.one_of(st.floats(-1e3, 1e3), st.just(-math.inf)), min_size=1, max_size=20).map(
     lambda rest: [0.0, *rest]
 )
@@ -67,7 +70,7 @@ preference_lists = st.lists(st.one_of(st.floats(-1e3, 1e3), st.just(-math.inf)),
 
 @settings(max_examples=300, deadline=None)
 @given(preference_lists, explorations)
-def test_probabilities_sum_to_one_over_the_eligible(preferences: list[float], exploration: Exploration) -> None:
+def test_probabilities_sum_to_one_over_the_eligible(preferences: list[float], exploration: Graded) -> None:
     found = probabilities(preferences, exploration)
     assert abs(math.fsum(found) - 1.0) <= len(found) / 2 * 2.0**-52
     for preference, probability in zip(preferences, found, strict=True):
@@ -79,7 +82,7 @@ def test_probabilities_sum_to_one_over_the_eligible(preferences: list[float], ex
 @settings(max_examples=300, deadline=None)
 @given(preference_lists, explorations, st.floats(0.0, BELOW_1), st.floats(0.0, BELOW_1))
 def test_a_draw_inverts_the_distribution_function(
-    preferences: list[float], exploration: Exploration, first: float, second: float
+    preferences: list[float], exploration: Graded, first: float, second: float
 ) -> None:
     found = probabilities(preferences, exploration)
     low, high = sorted((first, second))
@@ -249,7 +252,7 @@ ALL_KINDS = [
     for document in EXAMPLES
     for exploration in (Greedy(), Epsilon(0.2), Softmax(0.7))
     if not (isinstance(document.model, Rules) and isinstance(exploration, Softmax))
-]
+] + [POSTERIOR, replace(POSTERIOR, exploration=Thompson(0.3)), BETA_ARMS]
 
 
 @pytest.mark.parametrize("document", ALL_KINDS, ids=lambda d: f"{d.name}, {d.exploration.kind}")
@@ -356,7 +359,8 @@ def with_parity(document: Document, error: float = 0.0) -> Document:
 
 @pytest.mark.parametrize("document", EXAMPLES, ids=lambda d: d.name)
 def test_parity_vectors_are_checked_when_a_document_is_made_ready(document: Document) -> None:
-    tolerance = 1e-6 if isinstance(document.model, Network) else 1e-12
+    is_loose = isinstance(document.model, Network) or isinstance(document.exploration, Thompson)
+    tolerance = 1e-6 if is_loose else 1e-12
     load(write(with_parity(document, 0.5 * tolerance)))
     text = write(with_parity(document, 2.0 * tolerance))
     message = (

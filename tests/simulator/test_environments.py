@@ -366,3 +366,21 @@ def test_a_budget_too_small_for_one_send_leaves_nothing():
     observations, infos = env.reset(seed=0)
     assert np.isfinite(observations).all()
     assert not infos["action_mask"][:, 1:].any()
+
+
+def test_the_last_observation_of_a_cut_episode_looks_like_any_other():
+    """Nothing in it says that the horizon has come, so that a learner may bootstrap on it: no slot has emptied."""
+    env = NotifyVectorEnv(64, "ecommerce", horizon_days=3, autoresets=False)
+    observations, _ = env.reset(seed=1)
+    expiry = [k for k, name in enumerate(env.observation_names) if name.endswith("hours_to_expiry")]
+    slots = slice(expiry[0] - 3, None)
+    assert (observations[:, slots] != 0).any(axis=1).all()
+    is_over = np.zeros(64, bool)
+    while not is_over.all():
+        observations, _, terminated, truncated, infos = env.step(np.zeros(64, np.int64))
+        is_over |= terminated | truncated
+    cut = truncated & ~terminated
+    assert cut.sum() > 40
+    assert (infos["candidates"][cut] >= 0).all()
+    ages = observations[cut][:, expiry]
+    assert ages.max(axis=1) == pytest.approx(7.0), "a campaign without an end does not end with the horizon"

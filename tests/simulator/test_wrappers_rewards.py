@@ -52,6 +52,7 @@ def paid(env, infos) -> Arrays:
         actions=np.zeros(n, np.int64),
         rewards=np.full(n, np.nan),
         final_observations=None,
+        terminated=np.zeros(n, np.bool_),
         reseated=np.zeros(n, np.bool_),
     )
     env.layer.step(turn)

@@ -20,6 +20,7 @@ from simulator.environments.lenses.normalisation import (
 from simulator.environments.lenses.oracle import OracleObservation
 from simulator.environments.lenses.rewards import CLICKS, EXPECTED_CONVERSION, OPENS, REALISED, RewardParts
 from simulator.environments.lenses.shaping import Shaping
+from simulator.environments.lenses.silence import AgainstSilence
 from simulator.environments.lenses.wrap import LensEnv, LensVectorEnv, wrap
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "EXPECTED_CONVERSION",
     "OPENS",
     "REALISED",
+    "AgainstSilence",
     "History",
     "Input",
     "LensEnv",

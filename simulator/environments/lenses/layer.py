@@ -74,12 +74,14 @@ class Turn(Shown):
         actions: integers of shape (U,).
         rewards: EUR, shape (U,).
         final_observations: the last ones of episodes that ended, shape (U, K); None: none did.
+        terminated: where the user has left, shape (U,).
         reseated: where an episode ended and the next user sits already, shape (U,).
     """
 
     actions: npt.NDArray[np.integer[Any]]
     rewards: npt.NDArray[np.float64]
     final_observations: Observations | None
+    terminated: Rows
     reseated: Rows
 
 

@@ -67,6 +67,7 @@ class LensVectorEnv(VectorWrapper[Any, Any, Any, Any, Any]):
             actions=np.asarray(actions),
             rewards=rewards,
             final_observations=infos.get("final_obs"),
+            terminated=terminated,
             reseated=infos.get("_final_obs", nobody),
         )
         self.layer.step(turn)
@@ -149,6 +150,7 @@ class LensEnv(gymnasium.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
             actions=np.asarray(action).reshape(1),
             rewards=np.asarray([reward], np.float64),
             final_observations=None,
+            terminated=np.asarray([terminated], np.bool_),
             reseated=np.zeros(1, np.bool_),
         )
         self.layer.step(turn)
