@@ -18,6 +18,7 @@ from agents.training_extra import missing
 try:
     import gymnasium
     from gymnasium.vector import AutoresetMode, VectorEnv
+    from gymnasium.wrappers.vector import TransformReward
     from stable_baselines3.common.monitor import Monitor
     from stable_baselines3.common.vec_env import VecEnv
 except ModuleNotFoundError as error:
@@ -194,11 +195,11 @@ class FleetVecEnv(VecEnv):
 
         Raises:
             RuntimeError: never reset.
-            AttributeError: the environment has no `state`.
+            AttributeError: the environment, or a wrapper that may remember something, has no `state`.
         """
         if self._observations is None:
             raise RuntimeError("FleetVecEnv.state: call reset first")
-        state = {f"env.{name}": array for name, array in getattr(self.env, self._known("state"))().items()}
+        state = {f"env.{name}": array for name, array in _keeper(self.env).state().items()}
         last = self.last_step
         state |= {
             "observations": self._observations.copy(),
@@ -228,7 +229,7 @@ class FleetVecEnv(VecEnv):
                 f"FleetVecEnv.restore: expected observations of {shape}, got {got}: the state is of another environment"
             )
         inner = {name.removeprefix("env."): array for name, array in state.items() if name.startswith("env.")}
-        getattr(self.env, self._known("restore"))(inner)
+        _keeper(self.env).restore(inner)
         self._observations = own["observations"].copy()
         last = self.last_step
         last.n_steps, last.rewards = int(own["n_steps"]), own["rewards"].copy()
@@ -329,6 +330,16 @@ def _require_same_step(env: VectorEnv[Any, Any, Any]) -> None:
     space, actions = env.single_observation_space, env.single_action_space
     if not isinstance(space, gymnasium.spaces.Box) or not isinstance(actions, gymnasium.spaces.Discrete):
         raise TypeError(f"FleetVecEnv: expected Box observations and Discrete actions, got {space} and {actions}")
+
+
+def _keeper(env: Any) -> Any:
+    """Return the environment, or the outermost wrapper, that can save what it is; none that remembers is skipped."""
+    while isinstance(env, TransformReward):
+        env = env.env
+    # Gymnasium's wrappers hand on what they do not have, so it is the class that must have it.
+    if not hasattr(type(env), "state"):
+        raise AttributeError(f"{env} has no `state`: a run over it cannot be saved")
+    return env
 
 
 def _elapsed_hours(infos: dict[str, Any], dones: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64] | None:

@@ -32,13 +32,24 @@ def new_ppo(settings: PPOSettings | MaskablePPOSettings, venv: FleetVecEnv, seed
         settings: of either kind.
         venv: whose infos tell `elapsed_hours`, and `action_mask` for the maskable kind.
         seed: of the weights and of the environments.
+
+    Raises:
+        ValueError: minibatches do not divide a rollout.
     """
+    n_decisions = settings.n_steps * venv.num_envs
+    batch_size = min(settings.batch_size, n_decisions)
+    if n_decisions % batch_size:
+        near = max(size for size in range(1, batch_size) if n_decisions % size == 0)
+        raise ValueError(
+            f"batch_size: expected a divisor of the {n_decisions:,} decisions in a rollout ({settings.n_steps} steps "
+            f"of {venv.num_envs} users), such as {near}, got {batch_size}"
+        )
     is_masked = settings.kind == "maskable_ppo"
     rate, sizes = settings.learning_rate, list(settings.hidden_sizes)
     arguments: dict[str, Any] = {
         "learning_rate": LinearSchedule(rate, rate * settings.final_learning_rate_share, 1.0),
         "n_steps": settings.n_steps,
-        "batch_size": settings.batch_size,
+        "batch_size": batch_size,
         "n_epochs": settings.n_epochs,
         "gamma": settings.discount_per_day,
         "gae_lambda": settings.gae_lambda,

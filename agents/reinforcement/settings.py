@@ -53,7 +53,7 @@ class ActorCriticSettings(LearningSettings):
 
     Attributes:
         n_steps: decisions of each user in a rollout.
-        batch_size: decisions in a minibatch; it should divide n_steps times the users.
+        batch_size: decisions in a minibatch; it divides n_steps times the users, or is cut to that.
         n_epochs: passes over a rollout.
         gae_lambda: of generalised advantages.
         clip_range: how far the probability of an action may move, as a ratio, in one update.
@@ -92,6 +92,8 @@ class DQNSettings(LearningSettings):
         buffer_size: decisions that are remembered, over all users.
         batch_size: decisions in a minibatch.
         learning_starts: decisions before the first update.
+        return_steps: decisions of one user whose rewards are summed before the sequel is estimated. More learn sooner,
+            and are biased by exploration and by what the policy was when it made them.
         steps_between_updates: decisions of each user between two bouts of updates.
         n_updates: minibatches in a bout.
         target_update_steps: decisions, over all users, after which the target network moves.
@@ -106,6 +108,7 @@ class DQNSettings(LearningSettings):
     buffer_size: int = Field(200_000, ge=1)
     batch_size: int = Field(512, ge=1)
     learning_starts: int = Field(10_000, ge=1)
+    return_steps: int = Field(6, ge=1, le=1000)
     steps_between_updates: int = Field(1, ge=1)
     n_updates: int = Field(2, ge=1)
     target_update_steps: int = Field(2_000, ge=1)

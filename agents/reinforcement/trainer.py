@@ -135,7 +135,7 @@ class SB3Trainer:
         about = {
             "settings": self.settings.model_dump(mode="json"),
             "problem": self.agent.problem.to_data(),
-            "environment": str(self.venv.env.unwrapped),
+            "environment": type(self.venv.env.unwrapped).__name__,
             "n_users": self.venv.num_envs,
         }
         return json.dumps(about, sort_keys=True)

@@ -75,7 +75,7 @@ def flat(value: Any) -> Any:
 
 @pytest.mark.parametrize("name", WORLDS)
 def test_a_restored_environment_goes_on_to_the_last_bit(name: str) -> None:
-    """100 steps with ends of episodes, all that they return; in an environment that lived otherwise, and in a new one."""
+    """100 steps with ends of episodes, all that they return; in one that lived otherwise and in a new one."""
     first, other = WORLDS[name](), WORLDS[name]()
     _, infos = first.reset(seed=3)
     _, masks, _ = lived(first, np.random.default_rng(1), infos["action_mask"].copy(), N_BEFORE)
