@@ -22,7 +22,7 @@ from agents.problem import Problem
 from agents.reinforcement.dqn import MaskedDQN
 from agents.reinforcement.settings import DQNSettings, MaskablePPOSettings, PPOSettings
 from agents.training_extra import missing
-from policies.document import Document, Epsilon, Exploration, Greedy, NetworkInput, Softmax
+from policies.document import Document, Epsilon, Greedy, NetworkInput, Softmax
 
 try:
     import torch
@@ -89,7 +89,7 @@ class SB3Agent:
             case Greedy():
                 return certainly(greedy_actions(preferences, masks), self.problem.n_actions)
 
-    def exploration(self, is_exploring: bool) -> Exploration:
+    def exploration(self, is_exploring: bool) -> Epsilon | Greedy | Softmax:
         """Return how it explores now, in a document's words."""
         if not is_exploring:
             return Greedy()

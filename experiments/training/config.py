@@ -44,6 +44,12 @@ class PotentialShaping(Model):
     discount_rate_per_day: float = Field(0.001, gt=0, le=1, description="of the potential, a perpetuity")
 
 
+class OverSilence(Model):
+    """Take off what the same user brings under silence, by the agent's own discount: less noise, the same optimum."""
+
+    kind: Literal["against_silence"] = "against_silence"
+
+
 class PastSteps(Model):
     """Show the last observations and actions, too."""
 
@@ -64,7 +70,7 @@ class Oracle(Model):
 
 
 Lens = Annotated[
-    ExpectedConversion | PaidParts | PotentialShaping | PastSteps | FixedNormalisation | Oracle,
+    ExpectedConversion | PaidParts | PotentialShaping | OverSilence | PastSteps | FixedNormalisation | Oracle,
     Field(discriminator="kind"),
 ]
 

@@ -15,6 +15,7 @@ from experiments.training.config import (
     FixedNormalisation,
     Lens,
     Oracle,
+    OverSilence,
     PaidParts,
     PastSteps,
     PotentialShaping,
@@ -23,6 +24,7 @@ from experiments.training.config import (
 from experiments.training.source import Plan
 from simulator.environments.lenses import (
     EXPECTED_CONVERSION,
+    AgainstSilence,
     History,
     Normalisation,
     OracleObservation,
@@ -93,6 +95,8 @@ def _lens(lens: Lens, plan: Plan) -> Any:
             # Only the learner's own discount leaves the optimum where it is: Ng, Harada & Russell (1999).
             discount = discount_per_day(plan.config.agent, plan.config.credit)
             return Shaping(discount ** (1 / 24), lens.channel_eur_per_day, lens.discount_rate_per_day)
+        case OverSilence():
+            return AgainstSilence(discount_per_day(plan.config.agent, plan.config.credit) ** (1 / 24))
         case PastSteps():
             return History(lens.n)
         case FixedNormalisation():

@@ -12,7 +12,7 @@ import yaml
 from click.testing import CliRunner, Result
 
 from experiments.cli import COMMANDS, main
-from experiments.config import dump_scenario, load_scenario, preset_names, preset_path, scenario_schema
+from experiments.config import dump_scenario, load_scenario, preset_path, scenario_schema
 from experiments.training.source import load_training, training_names, training_schema
 
 HEAVY = ("numpy", "numba", "scipy", "matplotlib", "pydantic", "yaml", "torch", "rich")

@@ -82,6 +82,8 @@ class AgainstSilence:
 
 
 class _Layer:
+    kept = ("_to_go", "_epochs")  # the rest is room to work in
+
     def __init__(self, site: Site, env: NotifyVectorEnv, per_epoch: float, weights: dict[str, float]) -> None:
         self.space, self.names = site.space, site.names
         self._env = env

@@ -36,6 +36,7 @@ TRAININGS: dict[str, tuple[str, dict[str, Any]]] = {
             "agent": {"kind": "maskable_ppo", **SMALL_PPO},
             "environment.lenses": [
                 {"kind": "expected_conversion"},
+                {"kind": "against_silence"},
                 {"kind": "shaping", "channel_eur_per_day": {"push": 0.01}},
                 {"kind": "oracle"},
                 {"kind": "history", "n": 2},

@@ -58,7 +58,7 @@ def test_every_fault_is_told_at_once_with_its_line(tmp_path: Path) -> None:
         "bad.yaml:7: environment.epoch_hours: expected one of 1, 2, 3, 4, 6, 8, 12, 24, got 5",
         (
             "bad.yaml:10: environment.lenses.0.kind: expected one of 'expected_conversion', 'reward_parts', 'shaping', "
-            "'history', 'normalisation', 'oracle', got 'shapping'. Did you mean 'shaping'?"
+            "'against_silence', 'history', 'normalisation', 'oracle', got 'shapping'. Did you mean 'shaping'?"
         ),
         "bad.yaml:11: environment.lenses.1.n: this key is missing and has no default",
         "bad.yaml:14: agent.alfa: unknown key. Did you mean 'alpha'?",
