@@ -45,12 +45,16 @@ def training_env(plan: Plan) -> AnyVectorEnv:
     """
     about = plan.config.environment
     if isinstance(about, UsersEnvironment):
+        # Steps that last until something happens are discounted within, too; but parts of a reward are plain sums.
+        is_paid_by_parts = any(isinstance(lens, ExpectedConversion | PaidParts) for lens in about.lenses)
+        discounts_within = about.trigger == "event" and not is_paid_by_parts
         env = gymnasium.make_vec(
             about.id,
             num_envs=about.n_users,
             vectorization_mode="vector_entry_point",
             scenario=plan.scenario,
             spread_hours=about.spread_hours,
+            discount_per_hour=_discount_per_hour(plan) if discounts_within else 1.0,
             **user_options(plan),
         )
         lenses = _lenses(plan, about.lenses)
@@ -85,6 +89,11 @@ def _lenses(plan: Plan, asked: Iterable[Lens]) -> tuple[Any, ...]:
     return tuple(_lens(lens, plan) for lens in asked)
 
 
+def _discount_per_hour(plan: Plan) -> float:
+    """Return the agent's own discount."""
+    return float(discount_per_day(plan.config.agent, plan.config.credit) ** (1 / 24))
+
+
 def _lens(lens: Lens, plan: Plan) -> Any:
     match lens:
         case ExpectedConversion():
@@ -93,10 +102,9 @@ def _lens(lens: Lens, plan: Plan) -> Any:
             return RewardParts(lens.weights)
         case PotentialShaping():
             # Only the learner's own discount leaves the optimum where it is: Ng, Harada & Russell (1999).
-            discount = discount_per_day(plan.config.agent, plan.config.credit)
-            return Shaping(discount ** (1 / 24), lens.channel_eur_per_day, lens.discount_rate_per_day)
+            return Shaping(_discount_per_hour(plan), lens.channel_eur_per_day, lens.discount_rate_per_day)
         case OverSilence():
-            return AgainstSilence(discount_per_day(plan.config.agent, plan.config.credit) ** (1 / 24))
+            return AgainstSilence(_discount_per_hour(plan))
         case PastSteps():
             return History(lens.n)
         case FixedNormalisation():
