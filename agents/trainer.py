@@ -16,14 +16,17 @@ class Trainer(Protocol):
 
     Two trainers with the same config and seed that were advanced by the same portions are equal to the last bit, and
     so is one that was restored in between.
-
-    Attributes:
-        agent: as it has learned so far.
-        n_steps: decisions made in the environment so far, over all users.
     """
 
-    agent: Agent
-    n_steps: int
+    @property
+    def agent(self) -> Agent:
+        """As it has learned so far."""
+        ...
+
+    @property
+    def n_steps(self) -> int:
+        """Decisions made in the environment so far, over all users."""
+        ...
 
     def advance(self, n_steps: int) -> Mapping[str, float]:
         """Learn from at least so many further decisions, whole rollouts.

@@ -12,9 +12,10 @@ from experiments.faults import ConfigError
 # name: where the command is, and its line in `kairos --help`, kept here so that help imports no command.
 COMMANDS = {
     "compare": ("experiments.simulate:compare", "Compare policies on the same users under common luck."),
-    "config": ("experiments.config_command:config", "Check, show and list scenarios."),
+    "config": ("experiments.config_command:config", "Check, show and list configs."),
     "record": ("experiments.recording.record_command:record", "Log every decision of a policy, and what followed."),
     "simulate": ("experiments.simulate:simulate", "Run one policy and measure what it comes to."),
+    "train": ("experiments.training.train_command:train", "Train an agent; go on where a training stopped."),
 }
 
 

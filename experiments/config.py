@@ -12,7 +12,7 @@ import difflib
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,7 @@ __all__ = [
     "preset_names",
     "preset_path",
     "read_setting",
+    "read_source",
     "scenario_schema",
     "scenario_tree",
 ]
@@ -52,7 +53,8 @@ def load_scenario(
     Raises:
         ConfigError: with every fault of the file and of the overrides.
     """
-    written = read_yaml(*_text(source))
+    _, text, label = read_source(source)
+    written = read_yaml(text, label)
     override(written, overrides or {}, option)
     try:
         scenario = Scenario.model_validate_json(json.dumps(written.tree))
@@ -98,14 +100,25 @@ def preset_path(name: str) -> Path:
     raise ConfigError([Fault(name, None, "", f"no such preset; known: {known}.{did_you_mean(name, preset_names())}")])
 
 
-def _text(source: str | os.PathLike[str]) -> tuple[str, str]:
-    """Return the text of a preset or a file, and how to call it in messages."""
+def read_source(
+    source: str | os.PathLike[str], find: Callable[[str], Path] = preset_path, folder: str = "configs"
+) -> tuple[Path, str, str]:
+    """Return the path and the text of a config, and how to call it in messages.
+
+    Args:
+        source: name of one that comes with the package, or a path; text with a slash or a suffix is taken for a path.
+        find: returns the path of a name.
+        folder: where those with names lie, for messages.
+
+    Raises:
+        ConfigError: there is no such file, or it cannot be read.
+    """
     name = os.fspath(source)
     is_preset = isinstance(source, str) and not Path(name).suffix and Path(name).name == name
-    path = preset_path(name) if is_preset else Path(name)
-    label = f"configs/{path.name}" if is_preset else name
+    path = find(name) if is_preset else Path(name)
+    label = f"{folder}/{path.name}" if is_preset else name
     try:
-        return path.read_text("utf-8"), label
+        return path, path.read_text("utf-8"), label
     except FileNotFoundError:
         message = f"no such file.{_nearest_file(path)}"
     except UnicodeDecodeError as error:

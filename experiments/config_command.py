@@ -1,4 +1,4 @@
-"""`kairos config`: check, show and list scenarios, and write their schema.
+"""`kairos config`: check, show and list configs, of scenarios and of trainings, and write their schemas.
 
 The libraries that read a config are imported inside the commands, because help must come at once.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -15,20 +16,18 @@ from experiments.faults import ConfigError
 
 @click.group()
 def config() -> None:
-    """Check, show and list scenarios."""
+    """Check, show and list configs: scenarios and trainings."""
 
 
 @config.command()
 @click.argument("paths", nargs=-1, required=True, metavar="PATH...")
 @click.pass_context
 def check(ctx: click.Context, paths: tuple[str, ...]) -> None:
-    """Tell every fault of scenario files (or presets), each with its line. Exit code 1 when there is any."""
-    from experiments.config import load_scenario
-
+    """Tell every fault of config files (or presets), each with its line. Exit code 1 when there is any."""
     n_bad = 0
     for path in paths:
         try:
-            load_scenario(path)
+            _load(path, ())
         except ConfigError as error:
             n_bad += 1
             click.echo(str(error), err=True)
@@ -39,12 +38,16 @@ def check(ctx: click.Context, paths: tuple[str, ...]) -> None:
 
 
 @config.command()
+@click.argument("kind", type=click.Choice(["scenario", "training"]), default="scenario")
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="File to write; default: standard output.")
-def schema(out: Path | None) -> None:
-    """Write the JSON Schema by which an editor completes a scenario."""
-    from experiments.config import scenario_schema
+def schema(kind: str, out: Path | None) -> None:
+    """Write the JSON Schema by which an editor completes a config; default: that of scenarios."""
+    if kind == "scenario":
+        from experiments.config import scenario_schema as schema_of
+    else:
+        from experiments.training.source import training_schema as schema_of
 
-    text = json.dumps(scenario_schema(), indent=2) + "\n"
+    text = json.dumps(schema_of(), indent=2) + "\n"
     if out is None:
         click.echo(text, nl=False)
         return
@@ -55,24 +58,43 @@ def schema(out: Path | None) -> None:
 
 
 @config.command()
-@click.argument("scenario", metavar="NAME_OR_PATH")
+@click.argument("source", metavar="NAME_OR_PATH")
 @click.option("--json", "is_json", is_flag=True, help="JSON instead of YAML.")
 @click.option("--set", "settings", multiple=True, metavar="PATH=VALUE", help="Write a value over the file; repeatable.")
-def show(scenario: str, is_json: bool, settings: tuple[str, ...]) -> None:
-    """Print a scenario with every value resolved, defaults included."""
-    from experiments.config import dump_scenario, load_scenario, read_setting, scenario_tree
+def show(source: str, is_json: bool, settings: tuple[str, ...]) -> None:
+    """Print a config with every value resolved, defaults included."""
+    from experiments.yaml_source import write_yaml
 
-    loaded = load_scenario(scenario, dict(read_setting(setting) for setting in settings))
+    tree = _load(source, settings)
     if is_json:
-        click.echo(json.dumps(scenario_tree(loaded), indent=2))
+        click.echo(json.dumps(tree, indent=2))
     else:
-        click.echo(dump_scenario(loaded), nl=False)
+        click.echo(write_yaml(tree), nl=False)
 
 
 @config.command("list")
 def list_() -> None:
-    """List the presets: name and title."""
+    """List what comes with the package: scenarios and trainings, by name and title."""
     from experiments.config import load_scenario, preset_names
+    from experiments.training.source import title_of, training_names
 
+    click.echo("Scenarios")
     for name in preset_names():
-        click.echo(f"{name:<12}{load_scenario(name).title}")
+        click.echo(f"  {name:<24}{load_scenario(name).title}")
+    click.echo("\nTrainings")
+    for name in training_names():
+        click.echo(f"  {name:<24}{title_of(name)}")
+
+
+def _load(source: str, settings: tuple[str, ...]) -> dict[str, Any]:
+    """Return a scenario or a training as plain data, every value resolved.
+
+    What it is, its `kind` says; a name that both have is the scenario's.
+    """
+    from experiments.config import load_scenario, preset_names, read_setting, scenario_tree
+    from experiments.training.source import is_training, load_training, training_names
+
+    overrides = dict(read_setting(setting) for setting in settings)
+    if source not in preset_names() and (source in training_names() or is_training(source)):
+        return load_training(source, overrides).config.model_dump(mode="json")
+    return scenario_tree(load_scenario(source, overrides))

@@ -73,7 +73,9 @@ def _arms(kind: Any) -> tuple[Any, ...]:
 
 
 def _tags(arm: Any) -> tuple[str, ...]:
-    return typing.get_args(arm.model_fields["kind"].annotation)
+    """Return the values by which an arm of a union is told from the others: of its `kind`, or else its `id`."""
+    fields = getattr(arm, "model_fields", {})
+    return next((typing.get_args(fields[name].annotation) for name in ("kind", "id") if name in fields), ())
 
 
 def _arm(kind: Any, tag: str | int) -> Any:
@@ -110,10 +112,11 @@ def _explain(details: ErrorDetails, at: _Visit) -> Iterator[tuple[Path, str]]:
             yield at.path, "this key is missing and has no default"
         case "union_tag_invalid" | "union_tag_not_found":
             tags = [tag for arm in _arms(at.kind) for tag in _tags(arm)]
-            tag = given.get("kind")
+            key = context["discriminator"].strip("'")
+            tag = given.get(key)
             said = "nothing" if code == "union_tag_not_found" else _shown(tag)
             hint = did_you_mean(str(tag), tags)
-            yield (*at.path, "kind"), f"expected one of {_listed(tags)}, got {said}.{hint}".rstrip(".")
+            yield (*at.path, key), f"expected one of {_listed(tags)}, got {said}.{hint}".rstrip(".")
         case "literal_error":
             choices = typing.get_args(at.kind)
             hint = did_you_mean(str(given), map(str, choices)) if isinstance(given, str) else ""

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import signal
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING
 
 import click
@@ -85,3 +87,26 @@ def plain_console() -> Console:
     from rich.console import Console
 
     return Console(highlight=False)
+
+
+@contextmanager
+def interruptible(told: str) -> Iterator[Callable[[], bool]]:
+    """Yield what says whether Ctrl-C was pressed; pressed a second time, it interrupts at once.
+
+    Args:
+        told: on standard error, at the first.
+    """
+    is_pressed = False
+    before = signal.getsignal(signal.SIGINT)
+
+    def press(number: int, frame: FrameType | None) -> None:
+        nonlocal is_pressed
+        is_pressed = True
+        signal.signal(signal.SIGINT, before)
+        click.echo(told, err=True)
+
+    signal.signal(signal.SIGINT, press)
+    try:
+        yield lambda: is_pressed
+    finally:
+        signal.signal(signal.SIGINT, before)

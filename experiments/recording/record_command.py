@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import json
-import signal
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING
 
 import click
 
-from experiments.run_options import choose_threads, chosen_scenario, output_folder, plain_console, writing
+from experiments.run_options import (
+    choose_threads,
+    chosen_scenario,
+    interruptible,
+    output_folder,
+    plain_console,
+    writing,
+)
 
 if TYPE_CHECKING:
     from experiments.recording.logging_policies import LoggingPolicy
@@ -68,7 +72,7 @@ def record(
     from experiments.tables import print_recorded
     from policies.ledger import LedgerError, MissingExtraError
 
-    with writing(), _interruptible() as is_interrupted:
+    with writing(), interruptible("Stopping after this step; Ctrl-C again stops at once.") as is_interrupted:
         try:
             recorded = _record_all(scenario, logged, folder, is_interrupted)
         except (LedgerError, MissingExtraError) as error:
@@ -149,22 +153,3 @@ def _record_all(
                     on_step=lambda n_steps, on_day=on_day: on_day(n_steps * epoch_hours // 24),  # type: ignore[misc]
                 )
     return total
-
-
-@contextmanager
-def _interruptible() -> Iterator[Callable[[], bool]]:
-    """Yield what says whether Ctrl-C was pressed; pressed a second time, it interrupts at once."""
-    is_pressed = False
-    before = signal.getsignal(signal.SIGINT)
-
-    def press(number: int, frame: FrameType | None) -> None:
-        nonlocal is_pressed
-        is_pressed = True
-        signal.signal(signal.SIGINT, before)
-        click.echo("Stopping after this step; Ctrl-C again stops at once.", err=True)
-
-    signal.signal(signal.SIGINT, press)
-    try:
-        yield lambda: is_pressed
-    finally:
-        signal.signal(signal.SIGINT, before)

@@ -13,6 +13,7 @@ from click.testing import CliRunner, Result
 
 from experiments.cli import COMMANDS, main
 from experiments.config import dump_scenario, load_scenario, preset_path, scenario_schema
+from experiments.training.source import load_training, training_names, training_schema
 
 HEAVY = ("numpy", "numba", "scipy", "matplotlib", "pydantic", "yaml", "torch", "rich")
 
@@ -88,10 +89,29 @@ def test_faults_go_to_stderr_without_a_traceback(arguments: list[str], message: 
     assert (result.exit_code, result.stdout, result.stderr) == (1, "", message)
 
 
+def test_trainings_are_checked_and_shown_like_scenarios(tmp_path: Path) -> None:
+    bad = tmp_path / "bad.yaml"
+    bad.write_text("kind: training\nnam: x\n", "utf-8")
+    result = kairos("config", "check", "exact-b-linucb", str(bad))
+    assert (result.exit_code, result.stdout) == (1, "exact-b-linucb: fine\n")
+    assert f"{bad}:2: nam: unknown key. Did you mean 'name'?\n" in result.stderr
+    shown = kairos("config", "show", "exact-b-linucb", "--set", "agent.alpha=0.25")
+    assert yaml.safe_load(shown.stdout)["agent"]["alpha"] == 0.25
+
+
 def test_list_names_the_presets() -> None:
     result = kairos("config", "list")
     assert result.exit_code == 0
-    assert [line.split()[0] for line in result.stdout.splitlines()] == ["ecommerce", "games", "learning", "news"]
+    scenarios, _, trainings = result.stdout.partition("\nTrainings\n")
+    assert [line.split()[0] for line in scenarios.splitlines()] == [
+        "Scenarios",
+        "ecommerce",
+        "games",
+        "learning",
+        "news",
+    ]
+    assert tuple(line.split()[0] for line in trainings.splitlines()) == training_names()
+    assert load_training("exact-b-linucb").config.title in trainings
     assert load_scenario("news").title in result.stdout
 
 
@@ -100,6 +120,7 @@ def test_schema_goes_to_standard_output_or_a_file(tmp_path: Path) -> None:
     assert kairos("config", "schema", "--out", str(out)).exit_code == 0
     assert json.loads(out.read_text("utf-8")) == scenario_schema()
     assert kairos("config", "schema").stdout == out.read_text("utf-8")
+    assert json.loads(kairos("config", "schema", "training").stdout) == json.loads(json.dumps(training_schema()))
     failed = kairos("config", "schema", "--out", str(tmp_path / "gone" / "schema.json"))
     assert (failed.exit_code, failed.stderr) == (
         1,

@@ -1,0 +1,137 @@
+"""The one place where an agent's `kind` is written beside its settings and what trains it.
+
+    settings = settings_class("linucb")(...)
+    trainer = build_trainer(settings, env, seed=1)
+
+A row names its classes by module, so that reading the config of one agent imports no other, and no torch for a bandit.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+from importlib import import_module
+from typing import Any, NamedTuple
+
+from pydantic import Field
+
+from agents.problem import problem_of
+from agents.settings import Settings
+from agents.trainer import Trainer
+
+
+class Credit(Settings):
+    """What a bandit credits a decision with: the rewards within a window after it.
+
+    Attributes:
+        window_hours: of rewards that began within so many hours after a decision, its own the first.
+        discount_per_day: of rewards within the window, by elapsed time.
+    """
+
+    window_hours: float = Field(1.0, gt=0.0, le=8760.0)
+    discount_per_day: float = Field(1.0, gt=0.0, le=1.0)
+
+
+class Kind(NamedTuple):
+    """Where an agent is written.
+
+    Attributes:
+        settings: the class of its config, as `module:name`.
+        trainer: the class that is called with (settings, env, seed) and is a `Trainer`, as `module:name`; "" for a
+            bandit, which learns by `agents.bandits.online`.
+    """
+
+    settings: str
+    trainer: str = ""
+
+
+SB3_TRAINER = "agents.reinforcement.trainer:SB3Trainer"
+KINDS: dict[str, Kind] = {
+    "epsilon_greedy": Kind("agents.bandits.epsilon_greedy:EpsilonGreedySettings"),
+    "ucb1": Kind("agents.bandits.ucb1:UCB1Settings"),
+    "beta_thompson": Kind("agents.bandits.beta_thompson:BetaThompsonSettings"),
+    "softmax": Kind("agents.bandits.softmax:SoftmaxSettings"),
+    "recovering_softmax": Kind("agents.bandits.recovering_softmax:RecoveringSoftmaxSettings"),
+    "linucb": Kind("agents.bandits.linucb:LinUCBSettings"),
+    "linear_thompson": Kind("agents.bandits.linear_thompson:LinearThompsonSettings"),
+    "logistic_thompson": Kind("agents.bandits.logistic_thompson:LogisticThompsonSettings"),
+    "neural_linear": Kind("agents.bandits.neural_linear:NeuralLinearSettings"),
+    "send_cost": Kind("agents.bandits.send_cost:SendCostSettings"),
+    "ppo": Kind("agents.reinforcement.settings:PPOSettings", SB3_TRAINER),
+    "maskable_ppo": Kind("agents.reinforcement.settings:MaskablePPOSettings", SB3_TRAINER),
+    "dqn": Kind("agents.reinforcement.settings:DQNSettings", SB3_TRAINER),
+}
+
+
+def settings_class(kind: str) -> type[Settings]:
+    """Return the class of an agent's config.
+
+    Raises:
+        ValueError: there is no such kind; the message has the nearest.
+        ModuleNotFoundError: the kind needs a library that is not installed; the message says how to install it.
+    """
+    if kind not in KINDS:
+        near = difflib.get_close_matches(kind, KINDS, n=1)
+        hint = f" Did you mean {near[0]!r}?" if near else ""
+        raise ValueError(f"agent: kind: expected one of {', '.join(KINDS)}, got {kind!r}.{hint}")
+    found: type[Settings] = _named(KINDS[kind].settings)
+    return found
+
+
+def is_bandit(kind: str) -> bool:
+    """Return whether an agent of a known kind is a bandit, which has a `Credit`."""
+    return not KINDS[kind].trainer
+
+
+def build_trainer(settings: Settings, env: Any, seed: int, credit: Credit | None = None) -> Trainer:
+    """Return a trainer of the agent that a config describes, in an environment.
+
+    Args:
+        settings: whose `kind` is one of `KINDS`.
+        env: a Gymnasium VectorEnv, not yet reset.
+        seed: of all luck that is not the environment's own law.
+        credit: of a bandit; None: the default.
+    """
+    place = KINDS[kind_of(settings)].trainer
+    if place:
+        made: Trainer = _named(place)(settings, env, seed)
+        return made
+    from agents.bandits.kinds import bandit
+    from agents.bandits.online import OnlineTrainer
+
+    credit = credit or Credit()
+    learner = bandit(settings, problem_of(env))  # type: ignore[arg-type]  # a bandit's settings, says its kind
+    return OnlineTrainer(learner, env, seed, credit.window_hours, credit.discount_per_day)
+
+
+def kind_of(settings: Settings) -> str:
+    """Return the `kind` of an agent's config."""
+    return str(settings.kind)  # type: ignore[attr-defined]
+
+
+def discount_per_day(settings: Settings, credit: Credit | None = None) -> float:
+    """Return by what an agent discounts a day."""
+    if is_bandit(kind_of(settings)):
+        return (credit or Credit()).discount_per_day
+    return float(settings.discount_per_day)  # type: ignore[attr-defined]
+
+
+def horizon_words(settings: Settings, credit: Credit | None = None) -> str:
+    """Return, as a sentence, how far ahead an agent looks.
+
+    The horizon of a discount g a day is -1 / ln g days: the time constant of exp(-t / horizon) = g ** t, by when the
+    weight of a euro has fallen to 1 / e. A bandit sees no further than its window, and knows of no state to come.
+    """
+    discount = discount_per_day(settings, credit)
+    if is_bandit(kind_of(settings)):
+        hours = (credit or Credit()).window_hours
+        how = "no discount" if discount == 1.0 else f"discount {discount:g} a day"
+        return f"A bandit: the learning horizon is its window of {hours:g} h after each decision, {how} within it."
+    if discount >= 1.0:
+        return "No discount: the learning horizon is the episode."
+    return f"Discount {discount:g} a day: the learning horizon is {-1.0 / math.log(discount):.3g} days."
+
+
+def _named(place: str) -> Any:
+    module, _, name = place.partition(":")
+    return getattr(import_module(module), name)

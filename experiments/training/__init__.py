@@ -1,0 +1,1 @@
+"""Training: from a config to an agent, its learning curve, and its policy document."""

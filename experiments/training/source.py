@@ -1,0 +1,170 @@
+"""A training's config from YAML: every fault at once, those of its agent and its scenario among them; and written back.
+
+plan = load_training("ecommerce-maskable-ppo", {"seed": 3})
+plan.config.agent, plan.scenario
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated, Any, Union
+
+from pydantic import Field, ValidationError
+
+from agents.kinds import KINDS, settings_class
+from agents.settings import Settings
+from experiments.config import load_scenario, read_source, scenario_tree
+from experiments.config_messages import faults_of
+from experiments.faults import ConfigError, Fault
+from experiments.training.config import TrainingConfig, config_class
+from experiments.yaml_source import Source, override, read_yaml, write_yaml
+from simulator.config import Scenario, did_you_mean
+from simulator.presets import preset_folders
+
+SCENARIO_FILE = "scenario.yaml"
+_MARK = re.compile(r"^kind: training\b", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A training that can begin.
+
+    Attributes:
+        config: as checked, defaults included.
+        scenario: with the config's settings written over it; None for an exact world.
+        file: the config's, as messages call it.
+    """
+
+    config: TrainingConfig
+    scenario: Scenario | None
+    file: str
+
+    def to_data(self) -> dict[str, Any]:
+        """Return all that a result depends on, as plain data: what a checkpoint is checked against."""
+        told = self.config.model_dump(mode="json")
+        if self.scenario is not None:
+            told["environment"] |= {"scenario": scenario_tree(self.scenario), "settings": {}}
+        return told
+
+    def to_yaml(self) -> str:
+        """Return the resolved config; with the resolved scenario beside it as scenario.yaml, it loads back equal."""
+        told = self.config.model_dump(mode="json")
+        if self.scenario is not None:
+            told["environment"] |= {"scenario": SCENARIO_FILE, "settings": {}}
+        return write_yaml(told)
+
+
+def training_names() -> tuple[str, ...]:
+    """Return the names of the training configs that come with the package, in alphabetical order."""
+    folders = [folder.joinpath("training") for folder in preset_folders()]
+    found = (entry.name for folder in folders if folder.is_dir() for entry in folder.iterdir())
+    return tuple(sorted(name[:-5] for name in found if name.endswith(".yaml")))
+
+
+def training_path(name: str) -> Path:
+    """Return the file of a training config that comes with the package.
+
+    Raises:
+        ConfigError: there is none of that name; the message has the nearest.
+    """
+    for folder in preset_folders():
+        if name in training_names():
+            return Path(str(folder.joinpath("training", f"{name}.yaml")))
+    known = ", ".join(training_names()) or "none"
+    raise ConfigError(
+        [Fault(name, None, "", f"no such training; known: {known}.{did_you_mean(name, training_names())}")]
+    )
+
+
+def load_training(source: str | os.PathLike[str], overrides: Mapping[str, object] | None = None) -> Plan:
+    """Read a training's config and check it.
+
+    Args:
+        source: name of one that comes with the package, or a path; text with a slash or a suffix is taken for a path.
+        overrides: values by dotted path, written over the file and checked as strictly.
+
+    Raises:
+        ConfigError: with every fault of the file, of the overrides, and of the scenario that it names.
+        ModuleNotFoundError: the agent needs a library that is not installed.
+    """
+    path, text, label = read_source(source, training_path, "configs/training")
+    written = read_yaml(text, label)
+    override(written, overrides or {}, "--set")
+    faults = list(written.faults)
+    agent, agent_faults = _agent_class(written)
+    faults += agent_faults
+    scenario, scenario_faults = _scenario(written, path.parent)
+    model = config_class(agent)
+    config = None
+    try:
+        config = model.model_validate_json(json.dumps(written.tree))
+    except ValidationError as error:
+        faults += faults_of(error, model, written)
+    faults += scenario_faults
+    if faults or config is None:
+        raise ConfigError(faults)
+    return Plan(config, scenario, label)
+
+
+def is_training(path: str) -> bool:
+    """Return whether a file says of itself that it is a training's config; False of one that cannot be read."""
+    try:
+        return _MARK.search(Path(path).read_text("utf-8")) is not None
+    except (OSError, UnicodeDecodeError):
+        return False
+
+
+def title_of(name: str) -> str:
+    """Return the title of a training that comes with the package; its agent's libraries need not be installed."""
+    _, text, label = read_source(name, training_path, "configs/training")
+    return str(read_yaml(text, label).tree.get("title", ""))
+
+
+def training_schema() -> dict[str, Any]:
+    """Return the JSON Schema by which an editor completes and checks a training's config."""
+    arms = tuple(settings_class(kind) for kind in KINDS)
+    agent = Annotated[Union[arms], Field(discriminator="kind")] if len(arms) > 1 else arms[0]  # noqa: UP007
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema"} | config_class(agent).model_json_schema()
+
+
+def _agent_class(written: Source) -> tuple[Any, list[Fault]]:
+    """Return the type of the agent's section, anything where its kind is not known, and what is wrong with the kind."""
+    section = written.tree.get("agent") if isinstance(written.tree, dict) else None
+    if not isinstance(section, dict):
+        return Settings, []  # whatever stands there is no section: that is what will be said
+    kind = section.get("kind")
+    if isinstance(kind, str) and kind in KINDS:
+        return settings_class(kind), []
+    got = "nothing" if kind is None else repr(kind)
+    message = f"expected one of {', '.join(map(repr, KINDS))}, got {got}.{did_you_mean(str(kind), KINDS)}".rstrip(".")
+    return Any, [written.fault(("agent", "kind"), message)]
+
+
+def _scenario(written: Source, folder: Path) -> tuple[Scenario | None, list[Fault]]:
+    """Return the scenario that an environment names, and what is wrong with it."""
+    section = written.tree.get("environment") if isinstance(written.tree, dict) else None
+    name = section.get("scenario") if isinstance(section, dict) else None
+    settings = section.get("settings", {}) if isinstance(section, dict) else {}
+    if not isinstance(name, str) or not isinstance(settings, dict):
+        return None, []
+    here = ("environment", "settings")
+    is_path = bool(Path(name).suffix) or Path(name).name != name
+    try:
+        return load_scenario(folder / name if is_path else name, settings, option=".".join(here)), []
+    except ConfigError as error:
+        return None, [_as_of(fault, written, name) for fault in error.faults]
+
+
+def _as_of(fault: Fault, written: Source, name: str) -> Fault:
+    """Return a scenario's fault as one of the config where the config is to blame: a setting, or the name."""
+    if fault.file == "environment.settings":
+        at = written.fault(("environment", "settings", fault.path), fault.message)
+        return replace(at, path=f"environment.settings.{fault.path}")
+    if fault.file == name and fault.line is None:
+        return written.fault(("environment", "scenario"), f"{name}: {fault.message}")
+    return fault

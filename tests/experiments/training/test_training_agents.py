@@ -1,0 +1,71 @@
+"""The real agents through a whole training: cut in the middle, they go on to the same weights."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agents.saved_state import load, save
+from experiments.training.course import Watcher, follow
+from experiments.training.source import load_training
+from experiments.training.train import build
+from tests.experiments.training.test_course import is_cut, nothing, same
+
+SMALL_PPO = {"n_steps": 8, "batch_size": 80, "hidden_sizes": [8]}
+TRAININGS: dict[str, tuple[str, dict[str, Any]]] = {
+    "linucb": ("b.yaml", {"agent": {"kind": "linucb"}}),
+    "linear_thompson with a window": (
+        "users.yaml",
+        {
+            "agent": {"kind": "linear_thompson"},
+            "credit": {"window_hours": 24, "discount_per_day": 0.9},
+            "environment.lenses": [{"kind": "expected_conversion"}],
+        },
+    ),
+    "ppo": ("b.yaml", {"agent": {"kind": "ppo", **SMALL_PPO}}),
+    "dqn": (
+        "b.yaml",
+        {"agent": {"kind": "dqn", "learning_starts": 100, "batch_size": 32, "buffer_size": 1000, "hidden_sizes": [8]}},
+    ),
+    "maskable_ppo with lenses": (
+        "users.yaml",
+        {
+            "agent": {"kind": "maskable_ppo", **SMALL_PPO},
+            "environment.lenses": [
+                {"kind": "expected_conversion"},
+                {"kind": "against_silence"},
+                {"kind": "shaping", "channel_eur_per_day": {"push": 0.01}},
+                {"kind": "oracle"},
+                {"kind": "history", "n": 2},
+                {"kind": "normalisation"},
+            ],
+        },
+    ),
+}
+
+
+@pytest.mark.parametrize("name", TRAININGS)
+def test_a_resumed_training_equals_an_unbroken_one(folder: Path, name: str) -> None:
+    file, settings = TRAININGS[name]
+    plan = load_training(file, settings)
+    whole, first, second = (build(plan).course for _ in range(3))
+    assert follow(whole, Watcher(), nothing) == "steps"
+    cut = len(whole.portions) // 2 + 1
+    assert follow(first, Watcher(), nothing, partial(is_cut, first, cut)) == "interrupted"
+    save(folder / "state.npz", first.state(), {"kind": "test"})
+    second.restore(load(folder / "state.npz", {"kind": "test"}))
+    assert follow(second, Watcher(), nothing) == "steps"
+    assert same(second.state(), whole.state())
+    assert second.curve.to_csv() == whole.curve.to_csv()
+    # Learning changed something between the cut and the end, else the equality would be cheap.
+    assert not same(first.trainer.agent.state(), whole.trainer.agent.state())
+
+
+def test_the_learned_policy_is_written_as_a_document(folder: Path) -> None:
+    plan = load_training("users.yaml", {"agent": {"kind": "maskable_ppo", **SMALL_PPO}})
+    agent = build(plan).course.trainer.agent
+    document = agent.to_policy("tried", is_exploring=False)
+    assert (document.name, document.n_slots) == ("tried", 4)
