@@ -1,6 +1,6 @@
 """A training's config from YAML: every fault at once, those of its agent and its scenario among them; and written back.
 
-plan = load_training("ecommerce-maskable-ppo", {"seed": 3})
+plan = load_training("users-maskable-ppo", {"seed": 3})
 plan.config.agent, plan.scenario
 """
 

@@ -151,7 +151,7 @@ def test_those_that_come_with_the_package_are_sound(name: str) -> None:
 
 
 def test_there_are_some() -> None:
-    assert {"exact-a-ppo", "exact-b-linucb", "ecommerce-maskable-ppo"} <= set(training_names())
+    assert {"exact-a-ppo", "exact-b-linucb", "users-maskable-ppo"} <= set(training_names())
     with pytest.raises(ConfigError, match=r"exact-a-pp: no such training; known: .* Did you mean 'exact-a-ppo'\?"):
         load_training("exact-a-pp")
 
