@@ -41,7 +41,8 @@ class Result:
 
     Attributes:
         end: why it ended.
-        best: the curve's row of the best evaluation.
+        best: the curve's row of the best evaluation: a choice among many, and as such a little flattering.
+        last: the curve's row of the last one.
         n_steps: decisions made.
         seconds: of learning and evaluating.
         horizon: how far ahead the agent looks, as a sentence.
@@ -52,6 +53,7 @@ class Result:
 
     end: End
     best: Mapping[str, float]
+    last: Mapping[str, float]
     n_steps: int
     seconds: float
     horizon: str
@@ -71,6 +73,7 @@ class Result:
             "n_steps": self.n_steps,
             "horizon": self.horizon,
             "best": {name: value for name, value in self.best.items() if value == value},
+            "last": {name: value for name, value in self.last.items() if value == value},
             "references_eur": dict(self.references),
             "policy_hash": self.policy_hash,
             "no_policy": self.no_policy,
@@ -148,6 +151,7 @@ def _finish(built: Built, folder: TrainingFolder, end: End) -> Result:
     result = Result(
         end,
         course.curve.row(course.best_row),
+        course.curve.row(-1),
         course.trainer.n_steps,
         course.seconds,
         horizon_words(plan.config.agent, plan.config.credit),
