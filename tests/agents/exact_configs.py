@@ -85,6 +85,7 @@ DQN_A = ExactRun(
         hidden_sizes=(32, 32),
         learning_rate=1e-3,
         final_learning_rate_share=0.0,
+        reward_scale=0.5,
         batch_size=2048,
         n_updates=1,
         return_steps=1,
