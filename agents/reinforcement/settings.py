@@ -108,7 +108,7 @@ class DQNSettings(LearningSettings):
     buffer_size: int = Field(200_000, ge=1)
     batch_size: int = Field(512, ge=1)
     learning_starts: int = Field(10_000, ge=1)
-    return_steps: int = Field(6, ge=1, le=1000)
+    return_steps: int = Field(1, ge=1, le=1000)
     steps_between_updates: int = Field(1, ge=1)
     n_updates: int = Field(2, ge=1)
     target_update_steps: int = Field(2_000, ge=1)
