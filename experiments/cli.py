@@ -15,6 +15,7 @@ COMMANDS = {
     "config": ("experiments.config_command:config", "Check, show and list configs."),
     "record": ("experiments.recording.record_command:record", "Log every decision of a policy, and what followed."),
     "simulate": ("experiments.simulate:simulate", "Run one policy and measure what it comes to."),
+    "study": ("experiments.agent_study.study_command:study", "Hold every agent against tuned baselines."),
     "train": ("experiments.training.train_command:train", "Train an agent; go on where a training stopped."),
 }
 

@@ -1,0 +1,61 @@
+"""Who takes part in the study, and how each comes to its policy."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from experiments.evaluation.tuned_baselines import KINDS
+
+Role = Literal["baseline", "bandit", "learner", "oracle"]
+SILENCE, ORACLE = "never", "oracle"
+
+
+@dataclass(frozen=True)
+class Contender:
+    """One who takes part.
+
+    Attributes:
+        name: in tables.
+        role: `baseline`, `bandit`, `learner` (by reinforcement), or `oracle`, which sees the hidden state.
+        training: config that trains it; "" for a baseline, which is tuned.
+        costs_eur: of a send, among which a search by whole lives chooses; empty: none is charged.
+    """
+
+    name: str
+    role: Role
+    training: str = ""
+    costs_eur: tuple[float, ...] = ()
+
+
+SEND_COSTS_EUR = (0.0, 0.001, 0.002, 0.004, 0.006, 0.009, 0.013, 0.02, 0.03, 0.05)
+
+CONTENDERS = (
+    *(Contender(kind, "baseline") for kind in KINDS if kind != SILENCE),
+    Contender("epsilon-greedy", "bandit", "users-epsilon-greedy"),
+    Contender("UCB1", "bandit", "users-ucb1"),
+    Contender("Beta Thompson", "bandit", "users-beta-thompson"),
+    Contender("softmax", "bandit", "users-softmax"),
+    Contender("recovering softmax", "bandit", "users-recovering-softmax"),
+    Contender("LinUCB", "bandit", "users-linucb"),
+    Contender("linear Thompson", "bandit", "users-linear-thompson"),
+    Contender("logistic Thompson", "bandit", "users-logistic-thompson"),
+    Contender("neural-linear", "bandit", "users-neural-linear"),
+    Contender("linear Thompson, send cost", "bandit", "users-send-cost", SEND_COSTS_EUR),
+    Contender("DQN", "learner", "users-dqn"),
+    Contender("PPO", "learner", "users-ppo"),
+    Contender("MaskablePPO", "learner", "users-maskable-ppo"),
+    Contender(ORACLE, "oracle", "users-oracle"),
+)
+
+
+def contenders(names: tuple[str, ...] = ()) -> tuple[Contender, ...]:
+    """Return those named, in the order of the study; all if none is.
+
+    Raises:
+        ValueError: nobody of a name takes part.
+    """
+    known = {contender.name: contender for contender in CONTENDERS}
+    if unknown := [name for name in names if name not in known]:
+        raise ValueError(f"contender {unknown[0]!r}: expected one of {', '.join(known)}")
+    return tuple(contender for contender in CONTENDERS if not names or contender.name in names)
