@@ -16,6 +16,7 @@ from agents.baselines import (
     priority,
     simplest,
     survival,
+    triggered_first,
     uplift,
 )
 from agents.baselines.best_hour import BestHour
@@ -27,12 +28,13 @@ from agents.baselines.pilot import Pilot
 from agents.baselines.priority import Priority
 from agents.baselines.simplest import Always, Never, RandomChoice
 from agents.baselines.survival import Survival
+from agents.baselines.triggered_first import TriggeredFirst
 from agents.baselines.uplift import Uplift
 from agents.baselines.volume import Volume
 from agents.problem import Problem
 
 Taught = ExpectedValue | Uplift | Survival
-Untaught = Never | Always | RandomChoice | FixedHour | BestHour | FrequencyCap | Priority | Volume
+Untaught = Never | Always | RandomChoice | FixedHour | BestHour | FrequencyCap | Priority | TriggeredFirst | Volume
 Baseline = Annotated[Taught | Untaught, Field(discriminator="kind")]
 
 GRIDS: Mapping[str, tuple[Baseline, ...]] = MappingProxyType(
@@ -44,6 +46,7 @@ GRIDS: Mapping[str, tuple[Baseline, ...]] = MappingProxyType(
         "best_hour": best_hour.GRID,
         "frequency_cap": frequency_cap.GRID,
         "priority": priority.GRID,
+        "triggered_first": triggered_first.GRID,
         "expected_value": expected_value.GRID,
         "uplift_t": uplift.T_GRID,
         "uplift_x": uplift.X_GRID,

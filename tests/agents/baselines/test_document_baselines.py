@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from agents.agent import Floats, Ints
-from agents.baselines import best_hour, fixed_hour, frequency_cap, priority, simplest
+from agents.baselines import best_hour, fixed_hour, frequency_cap, priority, simplest, triggered_first
 from agents.baselines.document_agent import DocumentAgent
 from agents.baselines.frequency import Frequency
 from agents.problem import vocabulary_problem
@@ -28,9 +28,10 @@ GRIDS: tuple[Any, ...] = (
     *best_hour.GRID,
     *frequency_cap.GRID,
     *priority.GRID,
+    *triggered_first.GRID,
 )
 PLACES = {feature.name: k for k, feature in enumerate(USER_FEATURES)}
-RELEVANCE, MARGIN, CLICK_RATE = 1, 4, 5  # within a slot's features
+RELEVANCE, MARGIN, CLICK_RATE, KIND = 1, 4, 5, 6  # within a slot's features
 
 
 def states(n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -128,6 +129,30 @@ def test_priority_takes_the_candidate_that_matters_most(order: Any) -> None:
     channel = np.where(is_open[np.arange(len(masks)), best, 0], 0, 1)
     expected = np.where(is_open.any(axis=(1, 2)), 1 + 2 * best + channel, 0)
     np.testing.assert_array_equal(decided(settings, observations, masks), expected)
+
+
+def test_triggered_messages_go_first_and_broadcasts_keep_their_distance() -> None:
+    observations, masks = states(100_000, seed=8)
+    rng = np.random.default_rng(8)
+    slots = observations[:, len(USER_FEATURES) :].reshape(len(masks), N_SLOTS, -1)
+    slots[:, :, KIND] = rng.choice([0.0, 0.5, 1.0], (len(masks), N_SLOTS))
+    kinds, relevance = slots[:, :, KIND], slots[:, :, RELEVANCE].astype(np.float64)
+    settings = triggered_first.TriggeredFirst(triggered_gap_hours=6.0, scheduled_gap_hours=44.0, hours=(9, 10, 20))
+    since = np.expm1(column(observations, "hours_since_send"))
+    is_open = masks[:, 1:].reshape(len(masks), N_SLOTS, 2)
+    expected = np.zeros(len(masks), np.int64)
+    for kind, may_send, order in (
+        (0.0, (since >= 44) & np.isin(local_hours(observations), (9, 10, 20)), relevance),
+        (1.0, since >= 6, -np.arange(N_SLOTS) * np.ones_like(relevance)),
+        (0.5, since >= 6, -np.arange(N_SLOTS) * np.ones_like(relevance)),
+    ):
+        is_fit = is_open.any(axis=2) & (kinds == kind) & may_send[:, None]
+        best = np.where(is_fit, order, -np.inf).argmax(axis=1)
+        channel = np.where(is_open[np.arange(len(masks)), best, 0], 0, 1)
+        expected = np.where(is_fit.any(axis=1), 1 + 2 * best + channel, expected)
+    found = decided(settings, observations, masks)
+    assert min(np.bincount(found)) > 1000
+    np.testing.assert_array_equal(found, expected)
 
 
 def test_gates_of_scorecards_and_conditions_of_rules_say_the_same() -> None:
