@@ -78,12 +78,13 @@ def list_() -> None:
     from experiments.config import load_scenario, preset_names
     from experiments.training.source import title_of, training_names
 
+    width = 2 + max(map(len, (*preset_names(), *training_names())))
     click.echo("Scenarios")
     for name in preset_names():
-        click.echo(f"  {name:<24}{load_scenario(name).title}")
+        click.echo(f"  {name:<{width}}{load_scenario(name).title}")
     click.echo("\nTrainings")
     for name in training_names():
-        click.echo(f"  {name:<24}{title_of(name)}")
+        click.echo(f"  {name:<{width}}{title_of(name)}")
 
 
 def _load(source: str, settings: tuple[str, ...]) -> dict[str, Any]:

@@ -51,6 +51,7 @@ class Size:
     share_of_steps: float = 1.0
 
 
+QUICK_DAYS = 28
 QUICK = Size(
     256,
     Effort(first_users=64, most_users=128, pilot_users=512, pilot_days=14, volume_users=512, volume_days=28),
@@ -137,6 +138,8 @@ def _trained(
     plan = load_training(contender.training)
     steps = plan.config.training.n_steps
     changes: dict[str, object] = {"environment.scenario": scenario.name, "environment.settings": dict(settings)}
+    spread = getattr(plan.config.environment, "spread_hours", 0)
+    changes["environment.spread_hours"] = min(spread, scenario.calendar.horizon_days * 24 - 24)
     if size.share_of_steps != 1.0:
         n_steps = max(1, round(steps * size.share_of_steps))
         changes |= {"training.n_steps": n_steps, "training.evaluate_every": n_steps}

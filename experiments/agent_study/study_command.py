@@ -25,7 +25,7 @@ PAGE, PICTURE, RESULT = "agents.md", "agents.png", "study.json"
     metavar="X",
     help="Multiply what a send does to later ones: 0 none, 1 as written; may be repeated, for a dial.",
 )
-@click.option("--quick", is_flag=True, help="Few users, short trainings: to see that it runs, not to learn from.")
+@click.option("--quick", is_flag=True, help="Few users, few days, short trainings: to see that it runs.")
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="Folder to write to.")
 @click.option("--threads", type=click.IntRange(1), help="Threads of the simulator; by default one a core.")
 def study(
@@ -45,7 +45,7 @@ def study(
     from experiments.agent_study.contenders import contenders
     from experiments.agent_study.plots import draw_study
     from experiments.agent_study.report import found, in_words
-    from experiments.agent_study.study import QUICK, Size
+    from experiments.agent_study.study import QUICK, QUICK_DAYS, Size
     from experiments.agent_study.study import study as run_study
     from experiments.config import load_scenario
     from experiments.results import write_json, write_text
@@ -64,6 +64,8 @@ def study(
     with writing():
         for preset, dial in ((preset, dial) for preset in presets for dial in dials):
             settings = carry_over_settings(preset, dial)
+            if quick:
+                settings["calendar.horizon_days"] = QUICK_DAYS
             world = load_scenario(preset.name, settings)
             place = folder / (world.name if dial == 1.0 else f"{world.name}-carry-over-{dial:g}")
             evaluations = run_study(world, place, who, size, lambda line: click.echo(line, err=True), n_threads=threads)
