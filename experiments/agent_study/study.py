@@ -47,7 +47,7 @@ class Size:
     """
 
     n_users: int = 8192
-    effort: Effort = field(default_factory=lambda: Effort(first_users=256))
+    effort: Effort = field(default_factory=lambda: Effort(first_users=128, most_users=2048))
     share_of_steps: float = 1.0
 
 
