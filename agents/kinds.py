@@ -39,10 +39,12 @@ class Kind(NamedTuple):
         settings: the class of its config, as `module:name`.
         trainer: the class that is called with (settings, env, seed) and is a `Trainer`, as `module:name`; "" for a
             bandit, which learns by `agents.bandits.online`.
+        ignores_masks: whether it takes actions that are not eligible while it learns.
     """
 
     settings: str
     trainer: str = ""
+    ignores_masks: bool = False
 
 
 SB3_TRAINER = "agents.reinforcement.trainer:SB3Trainer"
@@ -57,7 +59,7 @@ KINDS: dict[str, Kind] = {
     "logistic_thompson": Kind("agents.bandits.logistic_thompson:LogisticThompsonSettings"),
     "neural_linear": Kind("agents.bandits.neural_linear:NeuralLinearSettings"),
     "send_cost": Kind("agents.bandits.send_cost:SendCostSettings"),
-    "ppo": Kind("agents.reinforcement.settings:PPOSettings", SB3_TRAINER),
+    "ppo": Kind("agents.reinforcement.settings:PPOSettings", SB3_TRAINER, ignores_masks=True),
     "maskable_ppo": Kind("agents.reinforcement.settings:MaskablePPOSettings", SB3_TRAINER),
     "dqn": Kind("agents.reinforcement.settings:DQNSettings", SB3_TRAINER),
 }
@@ -81,6 +83,11 @@ def settings_class(kind: str) -> type[Settings]:
 def is_bandit(kind: str) -> bool:
     """Return whether an agent of a known kind is a bandit, which has a `Credit`."""
     return not KINDS[kind].trainer
+
+
+def ignores_masks(settings: Settings) -> bool:
+    """Return whether an agent takes actions that are not eligible while it learns; they must then send nothing."""
+    return KINDS[kind_of(settings)].ignores_masks
 
 
 def build_trainer(settings: Settings, env: Any, seed: int, credit: Credit | None = None) -> Trainer:

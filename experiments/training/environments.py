@@ -9,7 +9,7 @@ import gymnasium
 from gymnasium.vector import VectorEnv
 
 import simulator.environments  # noqa: F401  # makes the ids known
-from agents.kinds import discount_per_day
+from agents.kinds import discount_per_day, ignores_masks
 from experiments.training.config import (
     ExpectedConversion,
     FixedNormalisation,
@@ -55,6 +55,7 @@ def training_env(plan: Plan) -> AnyVectorEnv:
             scenario=plan.scenario,
             spread_hours=about.spread_hours,
             discount_per_hour=_discount_per_hour(plan) if discounts_within else 1.0,
+            on_ineligible="no_send" if ignores_masks(plan.config.agent) else "error",
             **user_options(plan),
         )
         lenses = _lenses(plan, about.lenses)

@@ -30,6 +30,7 @@ TRAININGS: dict[str, tuple[str, dict[str, Any]]] = {
         "b.yaml",
         {"agent": {"kind": "dqn", "learning_starts": 100, "batch_size": 32, "buffer_size": 1000, "hidden_sizes": [8]}},
     ),
+    "ppo, which takes what is not eligible": ("users.yaml", {"agent": {"kind": "ppo", **SMALL_PPO}}),
     "maskable_ppo with lenses": (
         "users.yaml",
         {
