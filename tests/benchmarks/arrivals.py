@@ -175,17 +175,18 @@ def report(cap: Mapping[str, Any], runs: Sequence[Run], setting: Mapping[str, An
 
 def _rows(runs: Sequence[Run], goal: float | None) -> list[str]:
     lines = [
-        "| learner | seed | time to the goal | decisions by then | best | last | learned | decisions | a second |",
-        "|---|---:|---:|---:|---:|---:|---:|---:|---:|",
+        "| learner | seed | time to the goal | decisions by then | best | last | learned | CPU | decisions | a second |",
+        "|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|",
     ]
     for run in runs:
         time = None if goal is None else run.arrival(goal)
         told = ("-", "-") if time is None else (str(time), "-" if time.is_censored else f"{time.n_steps:,}")
         end = run.end
         rate = f"{end.n_steps / end.seconds:,.0f}" if end.seconds else "-"
+        busy = f"{run.cpu_seconds / end.seconds:.0%}" if end.seconds and math.isfinite(run.cpu_seconds) else "-"
         cells = (
             *(run.learner, str(run.seed), *told, f"{run.best:.4f}", f"{end.value_eur:.4f}"),
-            *(duration(end.seconds), f"{end.n_steps:,}", rate),
+            *(duration(end.seconds), busy, f"{end.n_steps:,}", rate),
         )
         lines.append(f"| {' | '.join(cells)} |")
     return lines

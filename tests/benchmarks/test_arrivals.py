@@ -16,7 +16,12 @@ SETTING = {"minutes": 20.0, "n_users": 1024, "every_seconds": {"ours": 10.0, "th
 
 
 def run_of(learner: str, seed: int, *looks: tuple[float, float]) -> Run:
-    return Run(learner, seed, tuple(Look(seconds, int(seconds) * 100, value, 0.1) for seconds, value in looks))
+    return Run(
+        learner,
+        seed,
+        tuple(Look(seconds, int(seconds) * 100, value, 0.1) for seconds, value in looks),
+        looks[-1][0] / 2,
+    )
 
 
 def test_the_first_look_at_or_above_the_goal_is_the_time_and_nothing_is_interpolated() -> None:
@@ -102,8 +107,8 @@ def test_the_report_shows_all_runs_medians_and_ratio() -> None:
     theirs = [run_of("theirs", seed, (0, 0.0), (1200, 1.5)) for seed in (1, 2, 3)]
     lines = report_of(ours + theirs)
     assert "- goal, half-way between: 2.0000" in lines
-    assert "| ours | 1 | 21 s | 2,100 | 3.0000 | 3.0000 | 21 s | 2,100 | 100 |" in lines
-    assert "| theirs | 3 | > 20 min | - | 1.5000 | 1.5000 | 20 min | 120,000 | 100 |" in lines
+    assert "| ours | 1 | 21 s | 2,100 | 3.0000 | 3.0000 | 21 s | 50% | 2,100 | 100 |" in lines
+    assert "| theirs | 3 | > 20 min | - | 1.5000 | 1.5000 | 20 min | 50% | 120,000 | 100 |" in lines
     assert "| ours | 3 | 3 | 22 s |" in lines
     assert "| theirs | 3 | 0 | > 20 min |" in lines
     assert "Median of theirs over median of ours: at least 54.5." in lines
@@ -120,7 +125,7 @@ def test_a_third_learner_is_shown_and_does_not_set_the_goal() -> None:
 def test_where_nobody_beats_the_cap_there_is_no_goal_and_no_time() -> None:
     lines = report_of([run_of("ours", 1, (0, 0.0), (10, 0.9)), run_of("theirs", 1, (0, 0.0))])
     assert "- goal: none, because no run was ever above the cap" in lines
-    assert "| ours | 1 | - | - | 0.9000 | 0.9000 | 10 s | 1,000 | 100 |" in lines
+    assert "| ours | 1 | - | - | 0.9000 | 0.9000 | 10 s | 50% | 1,000 | 100 |" in lines
     assert not any("Median" in line for line in lines)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from sb3_contrib import MaskablePPO
 from stable_baselines3.common.vec_env import DummyVecEnv
 
@@ -14,6 +15,8 @@ from agents.vec_env import FleetVecEnv
 from experiments.training.environments import training_env
 from experiments.training.source import Plan, load_training
 from tests.benchmarks.contenders import N_SINGLE, Single, single_env, theirs, tuned
+
+torch.set_num_threads(1)
 
 SMALL = {"seed": 7, "environment.n_users": N_SINGLE, "environment.horizon_days": 10, "environment.spread_hours": 200}
 
@@ -35,13 +38,13 @@ def test_single_users_see_and_earn_what_the_users_side_by_side_do() -> None:
         masks = np.stack(singles.env_method("action_masks"))
         np.testing.assert_array_equal(np.stack(ours.env_method("action_masks")), masks)
         actions = np.where(rng.uniform(size=N_SINGLE) < 0.1, (rng.uniform(size=masks.shape) * masks).argmax(axis=1), 0)
-        n_sent += np.count_nonzero(actions)
+        n_sent += int(np.count_nonzero(actions))
         observations, rewards, dones, _ = singles.step(actions)
         of_ours = ours.step(actions)
         np.testing.assert_array_equal(of_ours[0], observations)
         np.testing.assert_array_equal(of_ours[1], rewards)
         np.testing.assert_array_equal(of_ours[2], dones)
-        n_ended += np.count_nonzero(dones)
+        n_ended += int(np.count_nonzero(dones))
     assert n_ended >= N_SINGLE
     assert n_sent > 50
 
