@@ -58,7 +58,7 @@ def training_env(plan: Plan) -> AnyVectorEnv:
             on_ineligible="no_send" if ignores_masks(plan.config.agent) else "error",
             **user_options(plan),
         )
-        lenses = _lenses(plan, about.lenses)
+        lenses = training_lenses(plan)
         return wrap(env, *lenses) if lenses else env
     options: dict[str, Any] = {"max_steps": about.max_steps, "reward": about.reward}
     given = {name: value for name, value in options.items() if value is not None}
@@ -71,6 +71,13 @@ def user_options(plan: Plan) -> dict[str, Any]:
     assert isinstance(about, UsersEnvironment), "exact worlds have no users"
     names = ("n_slots", "horizon_days", "epoch_hours", "trigger", "most_wait_hours")
     return {name: getattr(about, name) for name in names}
+
+
+def training_lenses(plan: Plan) -> tuple[Any, ...]:
+    """Return all lenses of a plan's users, the first nearest to the environment."""
+    about = plan.config.environment
+    assert isinstance(about, UsersEnvironment), "exact worlds have no lenses"
+    return _lenses(plan, about.lenses)
 
 
 def shown_lenses(plan: Plan) -> tuple[Any, ...]:

@@ -2,7 +2,7 @@
 
 A module `bench_NAME.py` in this folder exposes `run(quick: bool) -> list[Row]`. It asserts that the work was done,
 keeps compilation out of the measured time, and measures its reference right before or after the figure.
-`python -m tests.benchmarks` runs them all.
+`python -m tests.benchmarks` runs them all. `time_to_value` takes hours and is run on its own.
 """
 
 from __future__ import annotations
