@@ -175,7 +175,7 @@ def report(cap: Mapping[str, Any], runs: Sequence[Run], setting: Mapping[str, An
 
 def _rows(runs: Sequence[Run], goal: float | None) -> list[str]:
     lines = [
-        "| learner | seed | time to the goal | decisions by then | best | last | learned | CPU | decisions | a second |",
+        "| learner | seed | time to the goal | decisions then | best | last | learned | CPU | decisions | a second |",
         "|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|",
     ]
     for run in runs:
