@@ -11,13 +11,14 @@ from typing import Any
 import numpy as np
 
 from agents.agent import Experience
-from agents.bandits.best_of_normals import best_of_normals
+from agents.bandits.beliefs.best_of_normals import best_of_normals
 from agents.bandits.linear_thompson import LinearThompson, LinearThompsonSettings
 from agents.bandits.linucb import LinUCB, LinUCBSettings
 from agents.problem import Problem
 from tests.benchmarks import Row
 
 N_ARMS, N_FEATURES, N_BATCH = 8, 24, 100_000
+N_DRAWN = 1_000  # users whose noise is drawn at once, where decisions are made one by one
 PROBLEM = Problem(
     tuple(f"x{k}" for k in range(N_FEATURES)),
     np.full(N_FEATURES, -1, np.float32),
@@ -68,14 +69,22 @@ def in_batches(agent: Any, world: World, repeats: int) -> float:
 
 def singly(agent: Any, world: World, n: int, repeats: int) -> float:
     """Decisions a second: one call to choose and one to learn, each checked."""
-    noise = (world.rng,) if isinstance(agent, LinearThompson) else ()
     rewards, mask = world.rewards.tolist(), world.masks[0]
     rows = list(world.observations[:n])
 
-    def work() -> None:
+    def ucb() -> None:
         for k in range(n):
-            action = agent.choose_one(rows[k], mask, *noise)
+            action = agent.choose_one(rows[k], mask)
             agent.learn_one(rows[k], action, rewards[k][action])
+
+    def thompson() -> None:
+        for first in range(0, n, N_DRAWN):
+            for k, noise in enumerate(world.rng.standard_normal((N_DRAWN, N_ARMS)), first):
+                action = agent.choose_one(rows[k], mask, noise)
+                agent.learn_one(rows[k], action, rewards[k][action])
+
+    work = thompson if isinstance(agent, LinearThompson) else ucb
+    assert n % N_DRAWN == 0
 
     work()
     took = seconds(work, repeats)
