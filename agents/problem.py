@@ -46,7 +46,7 @@ class Problem:
     @cached_property
     def reach(self) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
         """The lowest and the highest values that are let in: the ranges and a little slack, shapes (K,)."""
-        slack = SLACK * np.maximum(1.0, np.maximum(abs(self.low), abs(self.high)))
+        slack = (SLACK * np.maximum(1.0, np.maximum(abs(self.low), abs(self.high)))).astype(np.float32)
         return self.low - slack, self.high + slack
 
     def to_data(self) -> dict[str, Any]:

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from agents.agent import Bools, Experience, Floats, Ints, Observations, State, require_finite
 from agents.bandits.beliefs.forgetting import Discounted, Forever, Sums, Window
 from agents.bandits.beliefs.kernels import add_rows, highest_rows, score_rows
-from agents.bandits.beliefs.singly import choose_one, learn_one, packed, unpacked
+from agents.bandits.beliefs.singly import COUNT, choose_one, learn_one, packed, unpacked
 from agents.designs import Design, EachAction
 from agents.problem import Problem
 
@@ -40,7 +40,6 @@ class LinearPosterior:
         shapes = {"outer": (design.n_heads, design.n_inputs, design.n_inputs)}
         self._sums = Sums({**shapes, "moment": shapes["outer"][:2]}, forgetting)
         self._known: Floats | None = None  # what `singly` works on, while it does
-        self._n_singly = 0
         self._refresh()
 
     @property
@@ -78,12 +77,14 @@ class LinearPosterior:
 
     def _settle(self) -> None:
         """Count what was learned one by one."""
-        if self._known is not None and self._n_singly:
+        if self._known is None:
+            return
+        n_learned = int(self._known[COUNT])
+        if n_learned:
             _, _, moment, outer = unpacked(self._known)
             self._sums.totals["moment"] += moment
             self._sums.totals["outer"] += outer
-            self._sums.n_updates += self._n_singly
-            self._n_singly = 0
+            self._sums.n_updates += n_learned
             self._refresh()
         self._known = None
 
@@ -142,7 +143,7 @@ class LinearPosterior:
 
     def learn_anew(self, batches: Sequence[tuple[Floats, Ints, Floats]], n_updates: int) -> None:
         """Forget all, and learn from rows, heads and rewards of past updates, the last of which is number n_updates."""
-        self._sums, self._known, self._n_singly = Sums(self._sums.shapes, self._sums.forgetting), None, 0
+        self._sums, self._known = Sums(self._sums.shapes, self._sums.forgetting), None
         self._sums.n_updates = n_updates - len(batches)
         for rows, heads, rewards in batches:
             outer, moment = (np.zeros(shape) for shape in self._sums.shapes.values())
@@ -171,8 +172,8 @@ class LinearPosterior:
             ValueError: as `Problem.check`; heads are not actions, or something is forgotten; noise is of another shape
                 or NaN.
         """
-        known = self._known
-        action = choose_one(observation, mask, times, noise, self._pack() if known is None else known)
+        known = self._pack() if self._known is None else self._known
+        action = choose_one(observation, mask, times, noise, known)
         if action < 0:
             self.problem.check(observation[None], mask[None])
             raise ValueError(f"noise: expected {self.problem.n_actions} finite numbers, got {noise}")
@@ -187,14 +188,13 @@ class LinearPosterior:
         Raises:
             ValueError: the reward is not finite, or as `choose_one`.
         """
-        known = self._known
-        if not learn_one(observation, action, float(reward), self._pack() if known is None else known):
+        known = self._pack() if self._known is None else self._known
+        n_learned = learn_one(observation, action, float(reward), known)
+        if not n_learned:
             require_finite("experience: rewards", np.asarray([reward]))
-            if not 0 <= action < self.design.n_heads:
-                raise ValueError(f"experience: actions[0]: expected 0 to {self.design.n_heads - 1}, got {action}")
             self.problem.check(observation[None], np.ones((1, self.problem.n_actions), np.bool_))
-        self._n_singly += 1
-        if self._n_singly == REFRESH:
+            raise ValueError(f"experience: actions[0]: expected 0 to {self.design.n_heads - 1}, got {action}")
+        if n_learned == REFRESH:
             self._settle()
 
     def state(self) -> State:
