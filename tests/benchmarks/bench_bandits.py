@@ -18,7 +18,7 @@ from agents.problem import Problem
 from tests.benchmarks import Row
 
 N_ARMS, N_FEATURES, N_BATCH = 8, 24, 100_000
-N_DRAWN = 1_000  # users whose noise is drawn at once, where decisions are made one by one
+N_USERS = 1_000  # of those that are decided on one by one: as many as stay in cache, where a server has its request
 PROBLEM = Problem(
     tuple(f"x{k}" for k in range(N_FEATURES)),
     np.full(N_FEATURES, -1, np.float32),
@@ -68,24 +68,24 @@ def in_batches(agent: Any, world: World, repeats: int) -> float:
 
 
 def singly(agent: Any, world: World, n: int, repeats: int) -> float:
-    """Decisions a second: one call to choose and one to learn, each checked."""
-    rewards, mask = world.rewards.tolist(), world.masks[0]
-    rows = list(world.observations[:n])
+    """Decisions a second: one call to choose and one to learn, each checked; the same thousand users come again."""
+    rewards, mask = world.rewards[:N_USERS].tolist(), world.masks[0]
+    rows = list(world.observations[:N_USERS])
+    assert n % N_USERS == 0
 
     def ucb() -> None:
-        for k in range(n):
-            action = agent.choose_one(rows[k], mask)
-            agent.learn_one(rows[k], action, rewards[k][action])
+        for _ in range(n // N_USERS):
+            for k in range(N_USERS):
+                action = agent.choose_one(rows[k], mask)
+                agent.learn_one(rows[k], action, rewards[k][action])
 
     def thompson() -> None:
-        for first in range(0, n, N_DRAWN):
-            for k, noise in enumerate(world.rng.standard_normal((N_DRAWN, N_ARMS)), first):
+        for _ in range(n // N_USERS):
+            for k, noise in enumerate(world.rng.standard_normal((N_USERS, N_ARMS))):
                 action = agent.choose_one(rows[k], mask, noise)
                 agent.learn_one(rows[k], action, rewards[k][action])
 
     work = thompson if isinstance(agent, LinearThompson) else ucb
-    assert n % N_DRAWN == 0
-
     work()
     took = seconds(work, repeats)
     assert agent.memory.sums.n_updates == (1 + repeats) * n
