@@ -20,6 +20,7 @@ import numpy.typing as npt
 
 from agents.agent import Floats, Ints, Observations
 from agents.problem import Problem
+from agents.rows import standardise
 from policies.vocabulary import N_SLOT_FEATURES, N_USER_FEATURES
 
 NO_SEND, PUSH, EMAIL = range(3)
@@ -68,7 +69,9 @@ class EachAction:
 
     def rows(self, observations: Observations) -> Floats:
         """Return [1, x], shape (U, D)."""
-        return _with_constant((observations - self.mean) / self.scale)
+        rows = np.empty((len(observations), self.n_inputs))
+        standardise(observations, self.mean, self.scale, rows)
+        return rows
 
     def of_actions(self, scores: Floats) -> Floats:
         """Return the scores as they are: heads are actions."""
@@ -122,10 +125,3 @@ def _standards(low: npt.NDArray[np.float32], high: npt.NDArray[np.float32]) -> t
     lowest, highest = low.astype(np.float64), high.astype(np.float64)
     half = (highest - lowest) / 2
     return (lowest + highest) / 2, np.where(half > 0, half, 1.0)
-
-
-def _with_constant(values: Floats) -> Floats:
-    found = np.empty((len(values), 1 + values.shape[1]))
-    found[:, 0] = 1.0
-    found[:, 1:] = values
-    return found

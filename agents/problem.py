@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from agents.rows import all_as_expected
 from policies.vocabulary import action_names, feature_names, features, n_features
 
 SLACK = 1e-5  # beyond an entry's range, relative to its size: float32 carries 6e-8
@@ -41,6 +43,12 @@ class Problem:
         """A."""
         return len(self.actions)
 
+    @cached_property
+    def reach(self) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+        """The lowest and the highest values that are let in: the ranges and a little slack, shapes (K,)."""
+        slack = (SLACK * np.maximum(1.0, np.maximum(abs(self.low), abs(self.high)))).astype(np.float32)
+        return self.low - slack, self.high + slack
+
     def to_data(self) -> dict[str, Any]:
         """Return plain data: what a checkpoint is checked against."""
         return {
@@ -66,9 +74,13 @@ class Problem:
             raise ValueError(f"observations: expected shape (U, {self.n_features}), got {observations.shape}")
         if masks.shape != (len(observations), self.n_actions):
             raise ValueError(f"masks: expected shape ({len(observations)}, {self.n_actions}), got {masks.shape}")
-        slack = SLACK * np.maximum(1.0, np.maximum(abs(self.low), abs(self.high)))
+        low, high = self.reach
+        is_plain = observations.dtype == np.float32 and masks.dtype == np.bool_
+        # The usual case in one pass; what other types hold, and what is wrong, is found below.
+        if is_plain and all_as_expected(observations, masks, low, high):
+            return masks.copy()
         # Comparisons with NaN are false, so a NaN is not within.
-        is_within = (observations >= self.low - slack) & (observations <= self.high + slack)
+        is_within = (observations >= low) & (observations <= high)
         if not is_within.all():
             row = int(is_within.all(axis=1).argmin())
             wrong = np.flatnonzero(~is_within[row])

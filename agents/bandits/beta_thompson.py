@@ -14,12 +14,12 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from agents.agent import Bools, Choices, Experience, Floats, Observations
-from agents.bandits.arms import add_to_arms, arm_sums, for_everyone, scaled
 from agents.bandits.bandit import Bandit
-from agents.bandits.best_of_betas import best_of_betas
+from agents.bandits.beliefs.arms import add_to_arms, arm_sums, for_everyone, scaled
+from agents.bandits.beliefs.best_of_betas import best_of_betas
+from agents.bandits.beliefs.forgetting import Forever, Forgetting, Sums
+from agents.bandits.beliefs.normal_draws import LEAST
 from agents.bandits.documents import beta_arms_document
-from agents.bandits.forgetting import Forever, Forgetting, Sums
-from agents.bandits.normal_draws import LEAST
 from agents.choosing import greedy_actions
 from agents.problem import Problem
 from agents.settings import Settings

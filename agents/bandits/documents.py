@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from agents.agent import Floats
-from agents.bandits.linear_posterior import LinearPosterior
+from agents.bandits.beliefs.linear_posterior import LinearPosterior
 from agents.designs import HEADS
 from agents.problem import Problem
 from policies.document import Arms, Believed, BetaArms, Document, Layer, NetworkInput, Posterior, SlotTerm

@@ -11,10 +11,10 @@ from typing import Literal
 from pydantic import Field
 
 from agents.agent import Bools, Experience, Floats, Observations
-from agents.bandits.arms import add_to_arms, arm_sums, for_everyone, mean_rewards
 from agents.bandits.bandit import Bandit
+from agents.bandits.beliefs.arms import add_to_arms, arm_sums, for_everyone, mean_rewards
+from agents.bandits.beliefs.forgetting import Forever, Forgetting, Sums
 from agents.bandits.documents import arms_document
-from agents.bandits.forgetting import Forever, Forgetting, Sums
 from agents.choosing import epsilon_probabilities
 from agents.problem import Problem
 from agents.settings import Settings

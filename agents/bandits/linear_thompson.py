@@ -19,10 +19,10 @@ from pydantic import Field
 
 from agents.agent import Bools, Choices, Experience, Floats, Observations
 from agents.bandits.bandit import Bandit
+from agents.bandits.beliefs.forgetting import Forever, Forgetting
+from agents.bandits.beliefs.linear_posterior import LinearPosterior
+from agents.bandits.beliefs.normal_draws import drawn_best, probabilities_of_best
 from agents.bandits.documents import posterior_document
-from agents.bandits.forgetting import Forever, Forgetting
-from agents.bandits.linear_posterior import LinearPosterior
-from agents.bandits.normal_draws import drawn_best, probabilities_of_best
 from agents.designs import design_of
 from agents.problem import Problem
 from agents.settings import Settings
@@ -80,19 +80,26 @@ class LinearThompson(Bandit):
         self, observations: Observations, masks: Bools, rng: np.random.Generator, wants_propensities: bool
     ) -> Choices:
         """Return the actions with the highest draws."""
-        return drawn_best(*self.beliefs(observations), masks, rng, wants_propensities)
+        if wants_propensities:
+            return drawn_best(*self.beliefs(observations), masks, rng, wants_propensities)
+        return Choices(self.memory.choose(observations, masks, self.settings.noise_sd, rng), None)
 
     def learn(self, experience: Experience) -> None:
         """Add to each action's sums."""
         self.memory.learn(experience)
 
-    def choose_one(self, observation: Observations, mask: Bools, rng: np.random.Generator) -> int:
+    def choose_one(self, observation: Observations, mask: Bools, noise: Floats) -> int:
         """Return a choice for one user, quickly; shapes (K,) and (A,).
+
+        Args:
+            observation, mask: as a row of `act`'s.
+            noise: standard normal, shape (A,). `act` draws rng.standard_normal(A) for each user; whoever decides often
+                draws for many at once, rng.standard_normal((n, A)), and hands over row after row: the same numbers
+                for a tenth of the time.
 
         Raises:
             ValueError: heads are not actions, or something is forgotten; or as `act`.
         """
-        noise = rng.standard_normal(self.problem.n_actions)
         return self.memory.choose_one(observation, mask, self.settings.noise_sd, noise)
 
     def learn_one(self, observation: Observations, action: int, reward: float) -> None:

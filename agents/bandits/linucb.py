@@ -13,10 +13,10 @@ from pydantic import Field
 
 from agents.agent import Bools, Choices, Experience, Floats, Observations
 from agents.bandits.bandit import Bandit
+from agents.bandits.beliefs.forgetting import Forever, Forgetting
+from agents.bandits.beliefs.linear_posterior import LinearPosterior
 from agents.bandits.documents import posterior_document
-from agents.bandits.forgetting import Forever, Forgetting
-from agents.bandits.linear_posterior import LinearPosterior
-from agents.choosing import certainly, greedy_actions, greedy_choices
+from agents.choosing import certainly, greedy_actions
 from agents.designs import design_of
 from agents.problem import Problem
 from agents.settings import Settings
@@ -70,7 +70,8 @@ class LinUCB(Bandit):
         self, observations: Observations, masks: Bools, rng: np.random.Generator, wants_propensities: bool
     ) -> Choices:
         """Return the actions with the highest bounds; nothing is drawn."""
-        return greedy_choices(self.bounds(observations), masks, wants_propensities)
+        actions = self.memory.choose(observations, masks, self.settings.alpha)
+        return Choices(actions, np.ones(len(actions)) if wants_propensities else None)
 
     def learn(self, experience: Experience) -> None:
         """Add to each action's sums."""

@@ -22,8 +22,8 @@ from pydantic import Field
 
 from agents.agent import Bools, Experience, Floats, Ints, Observations
 from agents.bandits.bandit import Bandit
+from agents.bandits.beliefs.forgetting import Forever, Forgetting, Sums
 from agents.bandits.documents import arms_document
-from agents.bandits.forgetting import Forever, Forgetting, Sums
 from agents.choosing import softmax_probabilities
 from agents.designs import NO_SEND, PUSH
 from agents.problem import Problem

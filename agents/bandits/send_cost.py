@@ -18,10 +18,10 @@ from pydantic import Field
 
 from agents.agent import Bools, Choices, Experience, Floats, Observations
 from agents.bandits.bandit import Bandit
+from agents.bandits.beliefs.forgetting import Forever, Forgetting
+from agents.bandits.beliefs.linear_posterior import LinearPosterior
+from agents.bandits.beliefs.normal_draws import drawn_best, probabilities_of_best
 from agents.bandits.documents import posterior_document
-from agents.bandits.forgetting import Forever, Forgetting
-from agents.bandits.linear_posterior import LinearPosterior
-from agents.bandits.normal_draws import drawn_best, probabilities_of_best
 from agents.designs import design_of
 from agents.problem import Problem
 from agents.settings import Settings

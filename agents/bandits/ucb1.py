@@ -16,10 +16,10 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from agents.agent import Bools, Choices, Experience, Floats, Observations
-from agents.bandits.arms import add_to_arms, arm_sums, for_everyone, mean_rewards, scaled
 from agents.bandits.bandit import Bandit
+from agents.bandits.beliefs.arms import add_to_arms, arm_sums, for_everyone, mean_rewards, scaled
+from agents.bandits.beliefs.forgetting import Forever, Forgetting, Sums
 from agents.bandits.documents import arms_document
-from agents.bandits.forgetting import Forever, Forgetting, Sums
 from agents.choosing import certainly, greedy_actions, greedy_choices
 from agents.problem import Problem
 from agents.settings import Settings

@@ -11,13 +11,14 @@ from typing import Any
 import numpy as np
 
 from agents.agent import Experience
-from agents.bandits.best_of_normals import best_of_normals
+from agents.bandits.beliefs.best_of_normals import best_of_normals
 from agents.bandits.linear_thompson import LinearThompson, LinearThompsonSettings
 from agents.bandits.linucb import LinUCB, LinUCBSettings
 from agents.problem import Problem
 from tests.benchmarks import Row
 
 N_ARMS, N_FEATURES, N_BATCH = 8, 24, 100_000
+N_USERS = 1_000  # of those that are decided on one by one: as many as stay in cache, where a server has its request
 PROBLEM = Problem(
     tuple(f"x{k}" for k in range(N_FEATURES)),
     np.full(N_FEATURES, -1, np.float32),
@@ -67,16 +68,24 @@ def in_batches(agent: Any, world: World, repeats: int) -> float:
 
 
 def singly(agent: Any, world: World, n: int, repeats: int) -> float:
-    """Decisions a second: one call to choose and one to learn, each checked."""
-    noise = (world.rng,) if isinstance(agent, LinearThompson) else ()
-    rewards, mask = world.rewards.tolist(), world.masks[0]
-    rows = list(world.observations[:n])
+    """Decisions a second: one call to choose and one to learn, each checked; the same thousand users come again."""
+    rewards, mask = world.rewards[:N_USERS].tolist(), world.masks[0]
+    rows = list(world.observations[:N_USERS])
+    assert n % N_USERS == 0
 
-    def work() -> None:
-        for k in range(n):
-            action = agent.choose_one(rows[k], mask, *noise)
-            agent.learn_one(rows[k], action, rewards[k][action])
+    def ucb() -> None:
+        for _ in range(n // N_USERS):
+            for k in range(N_USERS):
+                action = agent.choose_one(rows[k], mask)
+                agent.learn_one(rows[k], action, rewards[k][action])
 
+    def thompson() -> None:
+        for _ in range(n // N_USERS):
+            for k, noise in enumerate(world.rng.standard_normal((N_USERS, N_ARMS))):
+                action = agent.choose_one(rows[k], mask, noise)
+                agent.learn_one(rows[k], action, rewards[k][action])
+
+    work = thompson if isinstance(agent, LinearThompson) else ucb
     work()
     took = seconds(work, repeats)
     assert agent.memory.sums.n_updates == (1 + repeats) * n

@@ -11,8 +11,8 @@ from scipy.integrate import quad
 from scipy.special import ndtr
 from scipy.stats import beta, norm
 
-from agents.bandits.best_of_betas import best_of_betas
-from agents.bandits.best_of_normals import best_of_normals, best_of_normals_reference
+from agents.bandits.beliefs.best_of_betas import best_of_betas
+from agents.bandits.beliefs.best_of_normals import best_of_normals, best_of_normals_reference
 from policies.best_of_normals import best_of_normals as of_documents
 
 ERROR = 1e-6

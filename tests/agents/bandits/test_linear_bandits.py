@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from agents.agent import Experience
-from agents.bandits.forgetting import Discounted, Forever
-from agents.bandits.linear_posterior import AT_ONCE, LinearPosterior
+from agents.bandits.beliefs.forgetting import Discounted, Forever
+from agents.bandits.beliefs.linear_posterior import AT_ONCE, LinearPosterior
+from agents.bandits.beliefs.singly import unpacked
 from agents.bandits.linear_thompson import LinearThompson, LinearThompsonSettings
 from agents.bandits.linucb import LinUCB, LinUCBSettings
 from agents.bandits.send_cost import SendCostSettings, SendCostThompson
@@ -64,6 +65,32 @@ def test_prior_and_noise_are_those_of_the_config() -> None:
     np.testing.assert_allclose(means, [[50 * 0.4 / 0.2**2 / precision, 0.0]])
 
 
+@pytest.mark.parametrize(("n_features", "n_actions"), [(1, 2), (2, 3), (14, 3), (15, 2), (16, 2), (23, 5), (40, 4)])
+def test_what_is_known_of_single_decisions_is_the_closed_form(n_features: int, n_actions: int) -> None:
+    """Odd and even numbers of regressors, below, at and above a multiple of 16."""
+    problem = plain_problem(n_features, n_actions)
+    single, batch = (LinearThompson(LinearThompsonSettings(noise_sd=0.5), problem) for _ in range(2))
+    observations, masks = situations(problem, 120, 6)
+    noise = np.random.default_rng(3).standard_normal((120, n_actions))
+    rewards = np.random.default_rng(2).normal(size=120)
+    actions = np.empty(120, np.int64)
+    for k in range(120):
+        actions[k] = single.choose_one(observations[k], masks[k], noise[k])
+        single.learn_one(observations[k], actions[k], rewards[k])
+    assert single.memory._known is not None
+    theta, inverse, moment, outer = unpacked(single.memory._known)
+    batch.update(Experience(observations, masks, actions, rewards))
+    np.testing.assert_allclose(theta, batch.memory.theta, rtol=1e-8, atol=1e-11)
+    np.testing.assert_allclose(inverse, batch.memory.inverse, rtol=1e-8, atol=1e-12)
+    np.testing.assert_allclose(moment, batch.memory.sums.totals["moment"], rtol=1e-10, atol=1e-12)
+    np.testing.assert_allclose(np.tril(outer), np.tril(batch.memory.sums.totals["outer"]), rtol=1e-10, atol=1e-12)
+    drifted = [single.choose_one(*row) for row in zip(observations, masks, noise, strict=True)]
+    assert (single.memory.precision > 0.0).any()  # counts them, and inverts anew
+    assert [single.choose_one(*row) for row in zip(observations, masks, noise, strict=True)] == drifted
+    assert single.memory.choose(observations, masks, 0.5, np.random.default_rng(3)).tolist() == drifted
+    assert single.memory.sums.n_updates == 120
+
+
 @pytest.mark.parametrize("kind", ["linucb", "linear_thompson"])
 def test_one_by_one_is_as_many_at_once(kind: str) -> None:
     """The compiled way for single decisions takes the same actions, and knows the same after 1,000 of them."""
@@ -76,24 +103,28 @@ def test_one_by_one_is_as_many_at_once(kind: str) -> None:
     )
     observations, masks = situations(problem, 1_000, 6)
     rewards = np.random.default_rng(2).normal(size=1_000)
-    rngs = [np.random.default_rng(3) for _ in range(2)]
+    noise = np.random.default_rng(3).standard_normal((1_000, 8))  # drawn ahead: the numbers that `act` draws
+    rng = np.random.default_rng(3)
     for k in range(1_000):
         row = slice(k, k + 1)
         if isinstance(single, LinUCB):
             action = single.choose_one(observations[k], masks[k])
         else:
-            action = single.choose_one(observations[k], masks[k], rngs[0])
-        choices = batch.act(observations[row], masks[row], rngs[1])
+            action = single.choose_one(observations[k], masks[k], noise[k])
+        choices = batch.act(observations[row], masks[row], rng)
         assert action == choices.actions[0]
         single.learn_one(observations[k], action, rewards[k])
         batch.update(Experience(observations[row], masks[row], choices.actions, rewards[row]))
-    drifted = single.memory.inverse.copy()
+    assert single.memory._known is not None
+    drifted = unpacked(single.memory._known)[:2]
     found, expected = (agent.state() for agent in (single, batch))
     for name in ("outer", "moment"):
         lower, other = (np.tril(np.asarray(state[name], np.float64)) for state in (found, expected))
         np.testing.assert_allclose(lower, other, rtol=1e-9, atol=1e-11)
     assert found["n_updates"] == expected["n_updates"] == 1_000
-    np.testing.assert_allclose(drifted, batch.memory.inverse, rtol=1e-8, atol=1e-12)
+    np.testing.assert_allclose(drifted[0], batch.memory.theta, rtol=1e-8, atol=1e-11)
+    np.testing.assert_allclose(drifted[1], batch.memory.inverse, rtol=1e-8, atol=1e-12)
+    np.testing.assert_allclose(single.memory.inverse, batch.memory.inverse, rtol=1e-9, atol=1e-13)
 
 
 def test_one_at_a_time_bad_input_is_named() -> None:
@@ -110,12 +141,18 @@ def test_one_at_a_time_bad_input_is_named() -> None:
         agent.choose_one(np.zeros(6, np.float32), mask)
     with pytest.raises(ValueError, match=r"masks: expected shape \(1, 4\), got \(1, 3\)"):
         agent.choose_one(row, mask[:3])
+    thompson = LinearThompson(LinearThompsonSettings(), problem)
+    for noise in (np.ones(3), np.full(4, np.nan)):
+        with pytest.raises(ValueError, match="noise: expected 4 finite numbers, got"):
+            thompson.choose_one(row, mask, noise)
     with pytest.raises(ValueError, match=r"observations\[0\]: expected -1 <= x1 <= 3, got nan"):
         agent.learn_one(wrong, 1, 0.0)
     with pytest.raises(ValueError, match=r"rewards\[0\]: expected a finite number, got inf"):
         agent.learn_one(row, 1, np.inf)
     with pytest.raises(ValueError, match=r"actions\[0\]: expected 0 to 3, got 4"):
         agent.learn_one(row, 4, 0.0)
+    with pytest.raises(ValueError, match=r"actions\[0\]: expected 0 to 3, got -1"):
+        agent.learn_one(row, -1, 0.0)
     assert not agent.memory.sums.totals["outer"].any()
     forgetful = LinUCB(LinUCBSettings(forgetting=Discounted(factor=0.9)), problem)
     with pytest.raises(ValueError, match="one at a time: expected a head for each action and nothing forgotten"):

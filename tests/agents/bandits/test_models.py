@@ -7,11 +7,11 @@ import pytest
 from scipy.optimize import minimize
 
 from agents.agent import Experience
-from agents.bandits.forgetting import Discounted, Forever, Window
-from agents.bandits.laplace import laplace
+from agents.bandits.beliefs.forgetting import Discounted, Forever, Window
+from agents.bandits.beliefs.laplace import laplace
+from agents.bandits.beliefs.perceptron import fit, gradients, hidden_rows, initial_weights
 from agents.bandits.logistic_thompson import LogisticThompson, LogisticThompsonSettings
 from agents.bandits.neural_linear import NeuralLinear, NeuralLinearSettings
-from agents.bandits.perceptron import fit, gradients, hidden_rows, initial_weights
 from agents.bandits.recovering_softmax import RecoveringSoftmax, RecoveringSoftmaxSettings
 from agents.problem import Problem
 from tests.agents.bandits.worlds import NEURAL, PROBLEMS, experience, part, plain_problem, situations, with_forgetting

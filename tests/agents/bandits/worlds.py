@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from agents.agent import Experience
+from agents.bandits.beliefs.forgetting import Discounted, Forever, Window
 from agents.bandits.beta_thompson import BetaThompsonSettings
 from agents.bandits.epsilon_greedy import EpsilonGreedySettings
-from agents.bandits.forgetting import Discounted, Forever, Window
 from agents.bandits.linear_thompson import LinearThompsonSettings
 from agents.bandits.linucb import LinUCBSettings
 from agents.bandits.logistic_thompson import LogisticThompsonSettings

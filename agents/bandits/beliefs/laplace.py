@@ -6,7 +6,7 @@ import numpy as np
 from scipy.special import expit
 
 from agents.agent import Floats, Ints
-from agents.bandits.kernels import add_rows
+from agents.bandits.beliefs.kernels import add_rows
 
 MOST_STEPS = 200
 TOLERANCE = 1e-10  # of what a further Newton step would gain, in nats

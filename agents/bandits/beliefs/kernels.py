@@ -1,4 +1,4 @@
-"""The inner loops of linear models, compiled: scores of many rows, sums over many rows, and one row at a time.
+"""The inner loops of linear models, compiled: scores of many rows, the best of them, and sums over many rows.
 
 A is a head's precision matrix, A = L L' with L lower triangular; `factor` is L^-1, so that x' A^-1 x = |L^-1 x|^2.
 Loops run over blocks of rows laid out column by column, which compilers turn into vector instructions; additions
@@ -9,24 +9,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from agents.agent import Bools, Floats, Ints, Observations
+from agents.agent import Bools, Floats, Ints
 from agents.compiled import compiled
 
 BLOCK = 128  # rows; a block of 32 columns of float64 fills a first-level cache of 32 kB
-
-
-@compiled
-def standardised(observation: Observations, standards: Floats, row: Floats) -> bool:
-    """Write [1, (x - mean) / scale] and return whether every entry was within its range; NaN is not."""
-    if len(observation) != standards.shape[1]:
-        return False
-    row[0] = 1.0
-    for k in range(len(observation)):
-        value = observation[k]
-        if not standards[0, k] <= value <= standards[1, k]:
-            return False
-        row[k + 1] = (value - standards[2, k]) / standards[3, k]
-    return True
 
 
 @compiled
@@ -86,6 +72,26 @@ def score_rows(rows: Floats, theta: Floats, factor: Floats, means: Floats, sds: 
 
 
 @compiled
+def highest_rows(means: Floats, sds: Floats, times: float, noise: Floats, masks: Bools, actions: Ints) -> None:
+    """Write each row's eligible action with the highest mean + noise * (times * sd), the first of equals.
+
+    Args:
+        means, sds, noise: shape (U, A).
+        times: what each sd counts.
+        masks: at least one True a row, shape (U, A).
+        actions: to be written, shape (U,).
+    """
+    for row in range(len(actions)):
+        best, highest = -1, -np.inf
+        for a in range(masks.shape[1]):
+            if masks[row, a]:
+                score = means[row, a] + noise[row, a] * (times * sds[row, a])
+                if best < 0 or score > highest:
+                    best, highest = a, score
+        actions[row] = best
+
+
+@compiled
 def add_rows(rows: Floats, heads: Ints, weights: Floats, targets: Floats, outer: Floats, moment: Floats) -> None:
     """Add sum w x x' and sum y x over each head's rows; of `outer` only the lower triangles are right.
 
@@ -125,86 +131,3 @@ def add_rows(rows: Floats, heads: Ints, weights: Floats, targets: Floats, outer:
                     wi = weights[held[h, left]] * row[i]
                     for j in range(i + 1):
                         outer[h, i, j] += wi * row[j]
-
-
-@compiled
-def choose_one(
-    observation: Observations,
-    standards: Floats,
-    theta: Floats,
-    inverse: Floats,
-    mask: Bools,
-    times: float,
-    noise: Floats,
-) -> int:
-    """Return the eligible action with the highest theta' x + times * noise * sqrt(x' A^-1 x), the first of equals.
-
-    Args:
-        observation: shape (K,).
-        standards: lowest and highest value, mean and scale of each entry, shape (4, K).
-        theta: shape (H, 1 + K); heads are actions.
-        inverse: A^-1, shape (H, 1 + K, 1 + K).
-        mask: shape (H,).
-        times, noise: what each action's width counts; noise of shape (H,).
-
-    Returns:
-        -1 where a shape is wrong, an entry is out of range, or none is eligible.
-    """
-    n_inputs = theta.shape[1]
-    row = np.empty(n_inputs)
-    column = np.empty(n_inputs)
-    if len(mask) != theta.shape[0] or not standardised(observation, standards, row):
-        return -1
-    best, highest = -1, -np.inf
-    for h in range(theta.shape[0]):
-        if mask[h]:
-            column[:] = 0.0
-            mean = 0.0
-            for j in range(n_inputs):
-                mean += theta[h, j] * row[j]
-                for i in range(n_inputs):
-                    column[i] += inverse[h, j, i] * row[j]
-            square = 0.0
-            for i in range(n_inputs):
-                square += column[i] * row[i]
-            score = mean + times * noise[h] * np.sqrt(max(square, 0.0))
-            if score > highest:
-                best, highest = h, score
-    return best
-
-
-@compiled
-def learn_one(
-    observation: Observations,
-    h: int,
-    reward: float,
-    standards: Floats,
-    theta: Floats,
-    inverse: Floats,
-    outer: Floats,
-    moment: Floats,
-) -> bool:
-    """Learn one decision: A^-1 by Sherman & Morrison (1950), theta by the gain A^-1 x, and the sums themselves.
-
-    Shapes as in `choose_one` and `add_rows`. Returns False, and has learned nothing, where an entry is out of range.
-    """
-    n_inputs = theta.shape[1]
-    row = np.empty(n_inputs)
-    if not standardised(observation, standards, row):
-        return False
-    gain = np.zeros(n_inputs)
-    for j in range(n_inputs):
-        for i in range(n_inputs):
-            gain[i] += inverse[h, j, i] * row[j]
-    size, error = 1.0, reward
-    for i in range(n_inputs):
-        size += gain[i] * row[i]
-        error -= theta[h, i] * row[i]
-    for i in range(n_inputs):
-        theta[h, i] += gain[i] * (error / size)
-        moment[h, i] += reward * row[i]
-        share = gain[i] / size
-        for j in range(n_inputs):
-            inverse[h, i, j] -= share * gain[j]
-            outer[h, i, j] += row[i] * row[j]
-    return True

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from agents.agent import Bools, Choices, Floats
-from agents.bandits.best_of_normals import best_of_normals
+from agents.bandits.beliefs.best_of_normals import best_of_normals
 from agents.choosing import greedy_actions
 
 LEAST = 1e-9  # what the propensity of a choice is at least: below it, the quadrature tells nothing

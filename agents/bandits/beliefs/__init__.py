@@ -1,0 +1,1 @@
+"""What bandits know and how they forget: sums, posteriors, and the probability that a draw is the highest."""
