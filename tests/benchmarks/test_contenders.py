@@ -78,7 +78,7 @@ def test_theirs_has_the_defaults_of_sb3(theirs_small: Single) -> None:
 
 
 def test_theirs_shares_discount_and_network(theirs_small: Single) -> None:
-    assert theirs_small.model.gamma**24 == pytest.approx(0.99, rel=1e-12)
+    assert theirs_small.model.gamma**12 == pytest.approx(0.99, rel=1e-12), "a decision every two hours"
     shapes = {tuple(weights.shape) for weights in theirs_small.model.policy.mlp_extractor.parameters()}
     n_features = theirs_small.agent.problem.n_features
     assert shapes == {(64, n_features), (64,), (64, 64)}
