@@ -63,6 +63,12 @@ def network_document(
     if inputs is None:
         _require_plain(policy.observation_space, n_slots)
         inputs = [NetworkInput(feature) for feature in feature_names(n_slots)]
+    unknown = [entry.feature for entry in inputs if entry.feature not in feature_names(n_slots)]
+    if unknown:
+        raise ValueError(
+            f"network_document: inputs: expected features of the vocabulary, got {unknown[0]!r} and {len(unknown) - 1} "
+            f"more that no sender can compute"
+        )
     width = len(layers[0].weights[0])
     if len(inputs) != width:
         raise ValueError(f"network_document: inputs: expected {width}, one an input of the network, got {len(inputs)}")

@@ -142,6 +142,9 @@ def test_the_numbers_of_a_normalisation_go_with_the_network(met: tuple[Any, Any]
         network_document(model.policy, "normalised")
     with pytest.raises(ValueError, match="inputs: expected 57, one an input of the network, got 56"):
         network_document(model.policy, "normalised", inputs=inputs[:-1])
+    latent = [*inputs[:-2], NetworkInput("latent.fatigue"), NetworkInput("latent.need")]
+    with pytest.raises(ValueError, match=r"features of the vocabulary, got 'latent.fatigue' and 1 more that no sender"):
+        network_document(model.policy, "sees all", inputs=latent)
 
 
 @pytest.mark.parametrize(
