@@ -50,7 +50,7 @@ def _panel(ax: Axes, result: Found) -> None:
         value, colour = row.value_eur.estimate, ROLE_COLOURS[result.roles[row.agent]]
         ax.plot([value.low, value.high], [place, place], color=colour, linewidth=3.0, alpha=0.45)
         ax.plot([value.mean], [place], "o", color=colour, markersize=6.0)
-    ax.set_yticks(range(len(rows)), [row.agent for row in rows])
+    ax.set_yticks(range(len(rows)), [row.agent.replace("_", " ") for row in rows])
     ax.tick_params(axis="y", labelcolor=INK)
     ax.set_ylim(-0.7, len(rows) - 0.3)
     ax.set_title(f"{result.title}: EUR a user over silence")
@@ -63,4 +63,5 @@ def _key(figure: Figure, results: Sequence[Found]) -> None:
     handles = [
         figure.axes[0].plot([], [], "o", color=ROLE_COLOURS[role], label=ROLE_WORDS[role])[0] for role in present
     ]
-    figure.legend(handles=handles, loc="outside lower left", ncols=len(handles), frameon=False, labelcolor=FAINT)
+    ncols = 2 if len(results) == 1 else len(handles)
+    figure.legend(handles=handles, loc="outside lower left", ncols=ncols, frameon=False, labelcolor=FAINT)

@@ -55,7 +55,7 @@ def found(evaluations: Mapping[str, Evaluation], who: Sequence[Contender], title
     """Return what the evaluations of a scenario come to.
 
     The baseline of the gap is the one that is best on these very users, so it is a little flattered, and the agents a
-    little the worse for it.
+    little the worse for it. Where the oracle has learned no more than the baseline earns, there is no gap to speak of.
 
     Args:
         evaluations: by name, silence among them.
@@ -68,8 +68,8 @@ def found(evaluations: Mapping[str, Evaluation], who: Sequence[Contender], title
     rows = [evaluations[contender.name] for contender in present]
     tuned = [contender.name for contender in present if contender.role == "baseline"]
     best = max(tuned, key=lambda name: float(evaluations[name].expected_nano.mean()), default=None)
-    bound = ORACLE if ORACLE in evaluations and best is not None else None
     base = silent if best is None else evaluations[best]
+    bound = ORACLE if best is not None and ORACLE in evaluations and _is_above(evaluations[ORACLE], base) else None
     sessions = float(base.sessions.mean())
     return Found(
         title,
@@ -78,6 +78,10 @@ def found(evaluations: Mapping[str, Evaluation], who: Sequence[Contender], title
         {row.agent: float(row.sessions.mean()) / sessions - 1.0 for row in rows} if sessions else {},
         roles,
     )
+
+
+def _is_above(evaluation: Evaluation, base: Evaluation) -> bool:
+    return paired(evaluation, base, "expected_nano").estimate.low > 0.0
 
 
 def in_words(result: Found, evaluations: Mapping[str, Evaluation]) -> str:

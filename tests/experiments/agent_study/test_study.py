@@ -78,6 +78,13 @@ def test_the_gap_is_from_the_best_baseline_to_the_oracle() -> None:
     assert closed["MaskablePPO"].mean == pytest.approx(0.5, abs=0.02)
 
 
+def test_an_oracle_that_learned_nothing_bounds_nothing() -> None:
+    _, rows = of_three(0.2)
+    rows["oracle"] = made_up("oracle", rows[SILENCE].expected_nano / 1e9, np.full(400, 100), np.zeros(400))
+    result = found(rows, contenders(("frequency_cap", "MaskablePPO", "oracle")), "made up")
+    assert all(row.gap_closed is None for row in result.standings.rows)
+
+
 def test_a_study_goes_on_where_it_stopped_and_all_meet_the_same_users(tmp_path: Path) -> None:
     """A baseline and a bandit; the second sitting makes nothing anew, and finds the same."""
     world = load_scenario("ecommerce", SHORT)
