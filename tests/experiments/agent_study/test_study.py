@@ -100,7 +100,7 @@ def test_a_study_goes_on_where_it_stopped_and_all_meet_the_same_users(tmp_path: 
     for name in (SILENCE, "always", "epsilon-greedy"):
         for each in ARRAYS:
             assert (getattr(first[name], each) == getattr(again[name], each)).all(), (name, each)
-    assert first["always"].sends.sum() > first["epsilon-greedy"].sends.sum() >= 0
+    assert first["always"].sends.sum() > 100
     assert not first[SILENCE].sends.any()
 
 
