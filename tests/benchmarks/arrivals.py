@@ -208,7 +208,8 @@ def _reading(setting: Mapping[str, Any]) -> str:
     return (
         f"A time is the learning time (wall clock, one thread; set-up, compilation and evaluations left out) of the "
         f"first evaluation at or above the goal; nothing is interpolated. A policy is evaluated after the first update "
-        f"at or past each multiple of: {every}. `>`: the run ended below the goal, after {setting['minutes']:g} "
-        f"minutes or its config's last step; in a median such a time counts as infinite, and the bound shown is what "
-        f"is known."
+        f"at or past each multiple of: {every}; so much a time may be late. `>`: the run ended below the goal, after "
+        f"{setting['minutes']:g} minutes or its config's last step; in a median such a time counts as infinite, and "
+        f"the bound shown is what is known. CPU: processor time over wall clock while learning; well below 100 %, "
+        f"others had the processor."
     )

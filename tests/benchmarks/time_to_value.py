@@ -12,6 +12,7 @@ the other with `--only theirs`; each uses one core. `--only tuned` adds SB3 with
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import sys
 import time
@@ -57,7 +58,10 @@ class Setting:
     is_quick: bool
 
     def to_data(self) -> dict[str, Any]:
-        return {"config": CONFIG, **asdict(self), "every_seconds": EVERY_SECONDS}
+        """Return plain data; a hash stands for the resolved config and scenario, seed apart."""
+        resolved = json.dumps(self.plan(0).to_data(), sort_keys=True).encode()
+        config = f"{CONFIG} {hashlib.sha256(resolved).hexdigest()[:12]}"
+        return {"config": config, **asdict(self), "every_seconds": EVERY_SECONDS}
 
     def plan(self, seed: int, **settings: Any) -> Plan:
         """Return the shipped training with a seed of its own, evaluated on this many users."""
@@ -106,20 +110,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # Learners take turns, so that a machine whose speed changes by the hour changes it for all.
     learners = [what for what in options.only or DEFAULT_UNITS if what != CAP]
     units += [Unit(what, SEED_STRIDE * (k + 1)) for k in range(n_seeds) for what in dict.fromkeys(learners)]
-    missing = [unit for unit in units if not _is_measured(options.out / unit.file, setting)]
+    told = json.loads(json.dumps(setting.to_data()))  # as it will be read back
+    missing = [unit for unit in units if not _is_measured(options.out / unit.file, told)]
     _tell(f"{len(units) - len(missing)} of {len(units)} are there already")
     torch.set_num_threads(1)
     use_threads(1)  # before any environment is made
     for left, unit in zip(range(len(missing) - 1, -1, -1), missing, strict=True):
         found = measured_cap(setting) if unit.what == CAP else measured_run(unit, setting, left)
-        write_json(options.out / unit.file, {"setting": setting.to_data(), **found})
+        write_json(options.out / unit.file, {"setting": told, **found})
     return _print_report(options.out) if options.only is None else 0
 
 
 def measured_cap(setting: Setting) -> dict[str, Any]:
     """Return the frequency cap tuned on users of its own, and its value over silence on those held out."""
-    # The cap reads the features as they stand. With no lens at all the judge evaluates it as it does the learners.
-    plan = setting.plan(TUNING_SEED, **{"environment.lenses": []})
+    # The judge evaluates it as it does the learners, but as the cap was tuned: it reads the features as they stand, and
+    # is asked every hour, whatever the interval at which the learners decide.
+    plan = setting.plan(TUNING_SEED, **{"environment.lenses": [], "environment.epoch_hours": None})
     assert plan.scenario is not None
     since, told = time.perf_counter(), [0.0]
 
@@ -217,7 +223,7 @@ def _progress(unit: Unit, looks: Sequence[Look], limit: float, wall: float, shar
     return f"{line}; this run {duration(left)} left{of_all}"
 
 
-def _is_measured(path: Path, setting: Setting) -> bool:
+def _is_measured(path: Path, setting: dict[str, Any]) -> bool:
     """Return whether a file is there.
 
     Raises:
@@ -226,8 +232,8 @@ def _is_measured(path: Path, setting: Setting) -> bool:
     if not path.exists():
         return False
     found = json.loads(path.read_text(encoding="utf-8"))["setting"]
-    if found != json.loads(json.dumps(setting.to_data())):
-        sys.exit(f"{path}: measured with {found}; expected {setting.to_data()}: name another folder with --out")
+    if found != setting:
+        sys.exit(f"{path}: measured with {found}; expected {setting}: name another folder with --out")
     return True
 
 
