@@ -46,8 +46,8 @@ class Size:
         share_of_steps: of what the training configs say.
     """
 
-    n_users: int = 8192
-    effort: Effort = field(default_factory=lambda: Effort(first_users=128, most_users=2048))
+    n_users: int = 4096
+    effort: Effort = field(default_factory=lambda: Effort(first_users=128, most_users=1024))
     share_of_steps: float = 1.0
 
 
