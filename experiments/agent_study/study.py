@@ -134,7 +134,10 @@ def _trained(
     tell: Callable[[str], None],
     settings: Mapping[str, object],
 ) -> tuple[Agent, tuple[Any, ...]]:
-    """Return the agent of a training's best evaluation; the training is begun, or taken up again, where needed."""
+    """Return what an agent had learned at the end of its training, which is begun, or taken up again, where needed.
+
+    Not at its best evaluation: the best of a bandit that learns to do harm is what it was before it learned.
+    """
     plan = load_training(contender.training)
     steps = plan.config.training.n_steps
     changes: dict[str, object] = {"environment.scenario": scenario.name, "environment.settings": dict(settings)}
@@ -148,18 +151,11 @@ def _trained(
     built = build(plan)
     where = TrainingFolder(folder / contender.training, plan)
     with where.held():
-        if where.is_finished:
-            where.resume(built.course, built.problem)
-        else:
-            run(
-                built,
-                where,
-                _told(f"{scenario.name}: {contender.name}", tell),
-                lambda: False,
-                is_resuming=where.is_begun,
-            )
+        if not where.is_finished:
+            watched = _told(f"{scenario.name}: {contender.name}", tell)
+            run(built, where, watched, lambda: False, is_resuming=where.is_begun)
+        where.resume(built.course, built.problem)
     agent = built.course.trainer.agent
-    agent.restore(built.course.best)
     return agent, shown_lenses(plan)
 
 
