@@ -59,3 +59,16 @@ def contenders(names: tuple[str, ...] = ()) -> tuple[Contender, ...]:
     if unknown := [name for name in names if name not in known]:
         raise ValueError(f"contender {unknown[0]!r}: expected one of {', '.join(known)}")
     return tuple(contender for contender in CONTENDERS if not names or contender.name in names)
+
+
+def horizons() -> str:
+    """Return how far ahead those look who are trained, as sentences."""
+    from agents.kinds import horizon_words
+    from experiments.training.source import load_training
+
+    far: dict[str, list[str]] = {}
+    for contender in CONTENDERS:
+        if contender.training:
+            config = load_training(contender.training).config
+            far.setdefault(horizon_words(config.agent, config.credit), []).append(contender.name)
+    return " ".join(f"{', '.join(names)}: {words}" for words, names in far.items())
