@@ -47,7 +47,12 @@ class AveragedPolicy:
         self.policy.load_state_dict(learner.state_dict())
 
     def add(self, learner: Any) -> None:
-        """Take the learner's weights into the mean: m += (w - m) / n."""
+        """Take the learner's weights into the mean: m += (w - m) / n.
+
+        The first are copied: m + (w - m) is not w to the last bit, and m depends on where portions ended before.
+        """
+        if self.n_averaged == 0:
+            self.follow(learner)
         self.n_averaged += 1
         with torch.no_grad():
             for mean, weights in zip(self.policy.parameters(), learner.parameters(), strict=True):

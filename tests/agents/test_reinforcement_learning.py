@@ -70,16 +70,20 @@ def test_the_config_trains_for_as_long_as_it_anneals(name: str) -> None:
     assert config.training.patience is None
 
 
-@pytest.mark.parametrize("name", [PPO_A, DQN_A])
-def test_the_command_learns_to_the_last_bit_what_is_proved_here(name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "n_steps", "changes"), [(PPO_A, 60_000, {}), (DQN_A, 24_000, {"learning_starts": 4_000})]
+)
+def test_the_command_learns_to_the_last_bit_what_is_proved_here(
+    name: str, n_steps: int, changes: dict[str, Any]
+) -> None:
     """In portions, tried out in between, and from the average of its last weights: as in one go."""
-    changes = {"anneal_steps": 60_000, "learning_starts": 5_000} if name == DQN_A else {"anneal_steps": 60_000}
+    changes = {"anneal_steps": n_steps} | changes
     overrides = {f"agent.{field}": to for field, to in changes.items()}
-    schedule = {"training.n_steps": 60_000, "training.evaluate_every": 20_000, "training.report_every": 7_000}
+    schedule = {"training.n_steps": n_steps, "training.evaluate_every": n_steps // 3, "training.report_every": 7_000}
     course = build(load_training(name, {"seed": 3} | overrides | schedule)).course
     assert follow(course, Watcher(), lambda: None) == "steps"
     trainer, judge = trainer_and_judge(name, 3, **changes)
-    trainer.advance(60_000)
+    trainer.advance(n_steps)
     assert course.trainer.n_steps == trainer.n_steps
     found = course.trainer.state()
     for field, array in trainer.state().items():
