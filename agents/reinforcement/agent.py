@@ -48,6 +48,7 @@ class SB3Agent:
         settings: of the model; a document tells them.
         inputs: how the network's inputs are made from the vocabulary's features, at the time of the call; None: the
             observations are these features.
+        policy: what it acts by; None: by the model's own.
     """
 
     def __init__(
@@ -56,11 +57,13 @@ class SB3Agent:
         model: Model,
         settings: AnySettings,
         inputs: Callable[[], Sequence[NetworkInput]] | None = None,
+        policy: Any = None,
     ) -> None:
         self.problem = problem
         self.model = model
         self.settings = settings
         self._inputs = inputs
+        self._policy: Any = model.policy if policy is None else policy
 
     def act(
         self,
@@ -106,7 +109,7 @@ class SB3Agent:
         """
         settings = self.settings
         return network_document(
-            self.model.policy,
+            self._policy,
             name,
             inputs=None if self._inputs is None else self._inputs(),
             exploration=self.exploration(is_exploring),
@@ -121,7 +124,7 @@ class SB3Agent:
 
     def state(self) -> State:
         """Return the weights, and DQN's epsilon."""
-        state: State = {name: _array(weights) for name, weights in self.model.policy.state_dict().items()}
+        state: State = {name: _array(weights) for name, weights in self._policy.state_dict().items()}
         if isinstance(self.model, MaskedDQN):
             state[EPSILON] = np.asarray(float(self.model.exploration_rate))
         return state
@@ -130,19 +133,21 @@ class SB3Agent:
         """Take up weights; see `agents.agent.Agent`."""
         require_state({name: array.shape for name, array in self.state().items()}, state)
         weights = {name: torch.from_numpy(np.array(array)) for name, array in state.items() if name != EPSILON}
-        self.model.policy.load_state_dict(weights)
+        for policy in {id(each): each for each in (self._policy, self.model.policy)}.values():
+            policy.load_state_dict(weights)
         if isinstance(self.model, MaskedDQN):
             self.model.exploration_rate = float(state[EPSILON])
 
     def _preferences(self, observations: Observations) -> Floats:
         """Return logits or values, shape (U, A)."""
         rows = np.ascontiguousarray(observations, np.float32)
-        if isinstance(self.model, MaskedDQN):
-            return self.model.q_values(rows)
-        policy: Any = self.model.policy
+        policy, inputs = self._policy, torch.as_tensor(rows)
         with torch.no_grad():
-            logits = policy.action_net(policy.mlp_extractor.forward_actor(torch.as_tensor(rows)))
-        return np.asarray(logits.numpy(), np.float64)
+            if isinstance(self.model, MaskedDQN):
+                preferences = policy.q_net(inputs)
+            else:
+                preferences = policy.action_net(policy.mlp_extractor.forward_actor(inputs))
+        return np.asarray(preferences.numpy(), np.float64)
 
 
 def _array(weights: torch.Tensor) -> npt.NDArray[np.float32]:

@@ -78,6 +78,7 @@ class MaskedDQN(DQN):
     env: FleetVecEnv
     replay_buffer: MaskedReplayBuffer
     return_steps = 1
+    is_huber = False
 
     def q_values(self, observations: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
         """Return the value of each action, shape (U, A)."""
@@ -137,7 +138,7 @@ class MaskedDQN(DQN):
                 targets = torch.as_tensor(rewards) + torch.as_tensor(discounts) * sequel
             taken = torch.as_tensor(buffer.actions[steps, seats])
             values = self.q_net(torch.as_tensor(buffer.observations[steps, seats])).gather(1, taken)[:, 0]
-            loss = functional.smooth_l1_loss(values, targets)
+            loss = (functional.smooth_l1_loss if self.is_huber else functional.mse_loss)(values, targets)
             self.policy.optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             torch.nn.utils.clip_grad_norm_(self.q_net.parameters(), self.max_grad_norm)
@@ -184,7 +185,11 @@ def new_dqn(settings: DQNSettings, venv: FleetVecEnv, seed: int) -> MaskedDQN:
         device="cpu",
     )
     model.exploration_rate = settings.initial_epsilon
-    model.return_steps = settings.return_steps
+    model.return_steps, model.is_huber = settings.return_steps, settings.loss == "huber"
+    with torch.no_grad():
+        for network in (model.q_net, model.q_net_target):
+            bias = network.get_parameter(f"q_net.{2 * len(settings.hidden_sizes)}.bias")
+            bias.add_(settings.initial_value * settings.reward_scale)
     return model
 
 

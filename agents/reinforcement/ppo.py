@@ -65,6 +65,8 @@ def new_ppo(settings: PPOSettings | MaskablePPOSettings, venv: FleetVecEnv, seed
     }
     model = (MaskablePPO if is_masked else PPO)("MlpPolicy", venv, **arguments)
     begin_with_silence(model, settings.initial_send_prob)
+    with torch.no_grad():
+        model.policy.get_parameter("value_net.bias").add_(settings.initial_value * settings.reward_scale)
     return model
 
 

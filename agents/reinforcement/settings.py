@@ -24,6 +24,11 @@ class LearningSettings(Settings):
         learning_rate: Adam's, at the start.
         final_learning_rate_share: of it, what is left after `anneal_steps`; between, it falls on a line.
         anneal_steps: decisions, over all users, after which all that is annealed has reached its end, and stays there.
+        average_from_share: of `anneal_steps`, after which the policy that is evaluated and exported has the mean of the
+            weights since then; until then, and always with 1, it is the policy that learns.
+        initial_value: of every observation or action at the start, in the units of the rewards that are reported. Near
+            what a user is worth, it leaves only the differences to be learned. It is equal to shaping by a constant
+            potential (Wiewiora, JAIR 2003).
         reward_scale: multiplies the rewards that are learned from, so that values are of the size of 1. The rewards
             that are reported and the policy that is exported are not scaled.
         max_grad_norm: a longer gradient is shortened to it.
@@ -35,6 +40,8 @@ class LearningSettings(Settings):
     learning_rate: float = Field(1e-3, gt=0.0, le=1.0)
     final_learning_rate_share: float = Field(0.05, ge=0.0, le=1.0)
     anneal_steps: int = Field(2_000_000, ge=1)
+    average_from_share: float = Field(1.0, gt=0.0, le=1.0)
+    initial_value: float = Field(0.0, ge=-1e9, le=1e9)
     reward_scale: float = Field(1.0, gt=0.0)
     max_grad_norm: float = Field(0.5, gt=0.0)
     torch_threads: int = Field(1, ge=1, le=64)
@@ -89,6 +96,8 @@ class DQNSettings(LearningSettings):
     """Double DQN with masks.
 
     Attributes:
+        loss: of the difference to the target: squared, or Huber's, which is linear beyond 1. A rare loss as large as a
+            whole value, such as an opt-out, then counts for less than it costs; what is learned is not the mean.
         buffer_size: decisions that are remembered, over all users.
         batch_size: decisions in a minibatch.
         learning_starts: decisions before the first update.
@@ -105,6 +114,7 @@ class DQNSettings(LearningSettings):
 
     kind: Literal["dqn"] = "dqn"
     max_grad_norm: float = Field(10.0, gt=0.0)
+    loss: Literal["squared", "huber"] = "squared"
     buffer_size: int = Field(200_000, ge=1)
     batch_size: int = Field(512, ge=1)
     learning_starts: int = Field(10_000, ge=1)

@@ -18,6 +18,7 @@ import numpy.typing as npt
 from agents.agent import State
 from agents.problem import problem_of
 from agents.reinforcement.agent import AnySettings, Model, SB3Agent
+from agents.reinforcement.averaging import AveragedPolicy
 from agents.reinforcement.dqn import MaskedDQN, learn_from_steps, new_dqn
 from agents.reinforcement.generators import Generators
 from agents.reinforcement.model_state import model_state, restore_model
@@ -35,7 +36,7 @@ try:
 except ModuleNotFoundError as error:
     raise missing(error) from error
 
-PARTS = ("model", "env", "generators")
+PARTS = ("model", "env", "generators", "average")
 ABOUT = "about"
 
 
@@ -72,7 +73,9 @@ class SB3Trainer:
             self.model.set_logger(Logger(folder=None, output_formats=[]))
             # Resets the environment; of the steps that it is told nothing depends here.
             self.model._setup_learn(settings.anneal_steps, self._tally)
-        self.agent = SB3Agent(problem_of(env), self.model, settings, _inputs_of(env))
+        self._average = AveragedPolicy(self.model.policy) if settings.average_from_share < 1.0 else None
+        acting = None if self._average is None else self._average.policy
+        self.agent = SB3Agent(problem_of(env), self.model, settings, _inputs_of(env), acting)
 
     @property
     def n_steps(self) -> int:
@@ -100,7 +103,15 @@ class SB3Trainer:
                     learn_from_steps(self.model, self._tally, self.settings.anneal_steps)
                 else:
                     learn_from_rollout(self.model, self._tally, self.settings.anneal_steps)
+                self._keep_average()
+            if self._average is not None and not self._average.n_averaged:
+                self._average.follow(self.model.policy)
         return self._figures()
+
+    def _keep_average(self) -> None:
+        settings = self.settings
+        if self._average is not None and self.n_steps > settings.average_from_share * settings.anneal_steps:
+            self._average.add(self.model.policy)
 
     def state(self) -> State:
         """Return all that the next portion depends on.
@@ -109,7 +120,8 @@ class SB3Trainer:
             AttributeError: the environment has no `state`.
         """
         whole: State = {ABOUT: np.frombuffer(self._about().encode(), np.uint8)}
-        parts = (model_state(self.model), self.venv.state(), self._generators.state())
+        average = {} if self._average is None else self._average.state()
+        parts = (model_state(self.model), self.venv.state(), self._generators.state(), average)
         for part, arrays in zip(PARTS, parts, strict=True):
             whole |= {f"{part}.{name}": array for name, array in arrays.items()}
         return whole
@@ -128,6 +140,8 @@ class SB3Trainer:
                 parts[part][rest] = array
         self.venv.restore(parts["env"])
         restore_model(self.model, parts["model"])
+        if self._average is not None:
+            self._average.restore(parts["average"])
         self._generators.restore(parts["generators"])
 
     def _about(self) -> str:

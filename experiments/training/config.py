@@ -101,11 +101,22 @@ class ExactEnvironment(Model):
     n_users: Envs = Field(256, description="copies side by side")
     max_steps: int | None = Field(None, ge=1, le=10**9, description="truncates an episode; null: never")
     reward: Literal["expected", "sampled"] | None = Field(None, description="null: the world's own")
+    carry_over: float | None = Field(
+        None,
+        ge=0,
+        le=100,
+        description="ExactA only: multiplies what a send does to later ones; null: the world's own, 1",
+    )
 
     @model_validator(mode="after")
-    def _has_steps(self) -> Self:
+    def _fits_the_world(self) -> Self:
+        misfits: list[tuple[tuple[str | int, ...], str]] = []
         if self.max_steps is not None and self.id == "kairos/ExactB-v0":
-            raise MisfitError([(("max_steps",), "an episode of kairos/ExactB-v0 is one step; leave the key out")])
+            misfits.append((("max_steps",), "an episode of kairos/ExactB-v0 is one step; leave the key out"))
+        if self.carry_over is not None and self.id != "kairos/ExactA-v0":
+            misfits.append((("carry_over",), f"only kairos/ExactA-v0 has one, {self.id} has none; leave the key out"))
+        if misfits:
+            raise MisfitError(misfits)
         return self
 
 

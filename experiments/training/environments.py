@@ -11,6 +11,7 @@ from gymnasium.vector import VectorEnv
 import simulator.environments  # noqa: F401  # makes the ids known
 from agents.kinds import discount_per_day, ignores_masks
 from experiments.training.config import (
+    ExactEnvironment,
     ExpectedConversion,
     FixedNormalisation,
     Lens,
@@ -60,7 +61,7 @@ def training_env(plan: Plan) -> AnyVectorEnv:
         )
         lenses = training_lenses(plan)
         return wrap(env, *lenses) if lenses else env
-    options: dict[str, Any] = {"max_steps": about.max_steps, "reward": about.reward}
+    options = {"max_steps": about.max_steps, "reward": about.reward} | _world_options(about)
     given = {name: value for name, value in options.items() if value is not None}
     return gymnasium.make_vec(about.id, num_envs=about.n_users, vectorization_mode="vector_entry_point", **given)
 
@@ -90,7 +91,14 @@ def shown_lenses(plan: Plan) -> tuple[Any, ...]:
 
 def exact_world(plan: Plan) -> gymnasium.Env[Any, Any]:
     """Return the exact world of a plan, which knows the value of any policy."""
-    return gymnasium.make(plan.config.environment.id)
+    about = plan.config.environment
+    assert isinstance(about, ExactEnvironment), "users are judged by playing"
+    return gymnasium.make(about.id, **_world_options(about))
+
+
+def _world_options(about: ExactEnvironment) -> dict[str, Any]:
+    """Return what makes the world another one, for those who learn in it and for its exact values."""
+    return {} if about.carry_over is None else {"carry_over": about.carry_over}
 
 
 def _lenses(plan: Plan, asked: Iterable[Lens]) -> tuple[Any, ...]:

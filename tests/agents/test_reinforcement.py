@@ -213,7 +213,7 @@ def test_a_masked_action_counts_for_nothing_in_dqns_targets() -> None:
         with torch.no_grad():
             network.q_net[-1].bias[1] = 1000.0
     targets: list[Any] = []
-    loss = torch.nn.functional.smooth_l1_loss
+    loss = torch.nn.functional.mse_loss
     places: list[Any] = []
     returns_from = buffer.returns_from
 
@@ -227,7 +227,7 @@ def test_a_masked_action_counts_for_nothing_in_dqns_targets() -> None:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(buffer, "returns_from", kept)
-        patch.setattr("agents.reinforcement.dqn.functional.smooth_l1_loss", watched)
+        patch.setattr("agents.reinforcement.dqn.functional.mse_loss", watched)
         model.train(1, 500)
     bars = is_out[places[0]] | (buffer.next_discounts[places[0]] == 0.0)
     assert bars.sum() > 10
@@ -283,6 +283,9 @@ def test_a_portion_of_nothing_is_refused(trainer: SB3Trainer) -> None:
         (MaskablePPOSettings, "hidden_sizes", (0,)),
         (DQNSettings, "return_steps", 0),
         (DQNSettings, "gama", 0.5),
+        (DQNSettings, "loss", "absolute"),
+        (PPOSettings, "average_from_share", 0.0),
+        (PPOSettings, "initial_value", math.inf),
         (DQNSettings, "reward_scale", math.inf),
     ],
 )

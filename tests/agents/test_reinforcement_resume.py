@@ -33,6 +33,9 @@ TRAINERS: dict[str, Callable[[int], SB3Trainer]] = {
     "ppo": lambda seed: SB3Trainer(PPOSettings(n_steps=8, **SMALL), FatigueVectorEnv(16, max_steps=20), seed),
     "maskable_ppo": lambda seed: SB3Trainer(MaskablePPOSettings(n_steps=8, reward_scale=3.0, **SMALL), notify(), seed),
     "dqn": lambda seed: SB3Trainer(DQNSettings(**DQN), RestlessVectorEnv(16, max_steps=20), seed),
+    "averaged dqn": lambda seed: SB3Trainer(
+        DQNSettings(average_from_share=0.2, **DQN), RestlessVectorEnv(16, max_steps=20), seed
+    ),
 }
 
 

@@ -81,6 +81,8 @@ def test_every_fault_is_told_at_once_with_its_line(tmp_path: Path) -> None:
             ),
         ),
         ("environment.max_steps", 9, "--set: environment.max_steps: an episode of kairos/ExactB-v0 is one step"),
+        ("environment.carry_over", 0.5, "--set: environment.carry_over: only kairos/ExactA-v0 has one"),
+        ("environment.carry_over", -1, "--set: environment.carry_over: expected a number >= 0, got -1"),
         ("environment.scenario", "news", "--set: environment.scenario: unknown key."),
         ("credit", {"window_hours": 5}, "--set: credit: an agent of kind 'ridge' learns by its own discount"),
         ("agent", 5, "--set: agent: expected a section (key: value lines), got 5"),
