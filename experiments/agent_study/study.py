@@ -7,9 +7,10 @@ nobody.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
-from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, field
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +21,12 @@ from agents.baselines.document_agent import DocumentAgent
 from agents.baselines.tuning import tune
 from agents.problem import vocabulary_problem
 from experiments.agent_study.contenders import SILENCE, Contender
+from experiments.config import dump_scenario
 from experiments.evaluation.evaluate import evaluate
 from experiments.evaluation.outcomes import ARRAYS, Evaluation
 from experiments.evaluation.tuned_baselines import Effort, tuned_baselines
-from experiments.results import whole_file, write_text
+from experiments.results import whole_file, write_json, write_text
+from experiments.training.config import UsersEnvironment
 from experiments.training.course import Course, Watcher
 from experiments.training.environments import shown_lenses
 from experiments.training.folder import TrainingFolder
@@ -33,6 +36,7 @@ from policies.codec import read, write
 from simulator.config import Scenario
 from simulator.records import NANO
 
+ABOUT = "about.json"
 TUNING_SEED, SEARCH_SEED, EVALUATION_SEED = 10_000_000, 20_000_000, 50_000_000
 
 
@@ -44,11 +48,13 @@ class Size:
         n_users: that the evaluation meets.
         effort: of tuning the baselines; the search for a send cost uses its users, too.
         share_of_steps: of what the training configs say.
+        most_side_by_side: users in a training; None: as the configs say.
     """
 
     n_users: int = 4096
     effort: Effort = field(default_factory=lambda: Effort(first_users=128, most_users=1024))
     share_of_steps: float = 1.0
+    most_side_by_side: int | None = None
 
 
 QUICK_DAYS = 28
@@ -56,6 +62,7 @@ QUICK = Size(
     256,
     Effort(first_users=64, most_users=128, pilot_users=512, pilot_days=14, volume_users=512, volume_days=28),
     0.02,
+    64,  # a bandit's window is 72 steps: fewer users, so that some of it passes
 )
 
 
@@ -66,25 +73,27 @@ def study(
     size: Size,
     tell: Callable[[str], None],
     *,
-    settings: Mapping[str, object] | None = None,
     n_threads: int | None = None,
 ) -> dict[str, Evaluation]:
     """Return the evaluations by name, silence first; what the folder holds already is not done again.
 
     Args:
-        scenario: a preset, with `settings` written over it.
-        folder: of this scenario alone, and of one size: what lies there is taken as it is.
+        scenario: any; trainings are those of the configs, in this scenario instead of theirs.
+        folder: of this scenario alone, and of one size.
         who: takes part.
         tell: called with a line at each stage.
-        settings: values by dotted path by which the scenario differs from the preset of its name.
         n_threads: of the simulator; None: as many as there are.
+
+    Raises:
+        ValueError: the folder holds a study of another scenario or size.
     """
+    _require_own(folder, scenario, size)
     found: dict[str, Evaluation] = {}
     for contender in (Contender(SILENCE, "baseline"), *who):
         path = folder / "evaluations" / f"{_slug(contender.name)}.npz"
         if not path.exists():
             tell(f"{scenario.name}: {contender.name}")
-            agent, lenses = _agent(scenario, folder, contender, size, tell, settings or {}, n_threads)
+            agent, lenses = _agent(scenario, folder, contender, size, tell, n_threads)
             evaluation = evaluate(
                 agent, scenario, size.n_users, EVALUATION_SEED, name=contender.name, lenses=lenses, n_threads=n_threads
             )
@@ -102,7 +111,6 @@ def _agent(
     contender: Contender,
     size: Size,
     tell: Callable[[str], None],
-    settings: Mapping[str, object],
     n_threads: int | None,
 ) -> tuple[Agent | None, tuple[Any, ...]]:
     """Return an agent that is ready, None for silence, and the lenses that it looks through."""
@@ -110,9 +118,9 @@ def _agent(
         return None, ()
     if contender.role == "baseline":
         return _baseline(scenario, folder, contender.name, size, n_threads), ()
-    agent, lenses = _trained(scenario, folder, contender, size, tell, settings)
+    agent, lenses = _trained(scenario, folder, contender, size, tell)
     if contender.costs_eur:
-        agent = _charged(agent, scenario, folder, contender, size, n_threads)
+        agent = _charged(agent, lenses, scenario, folder, contender, size, n_threads)
     return agent, lenses
 
 
@@ -127,27 +135,24 @@ def _baseline(scenario: Scenario, folder: Path, kind: str, size: Size, n_threads
 
 
 def _trained(
-    scenario: Scenario,
-    folder: Path,
-    contender: Contender,
-    size: Size,
-    tell: Callable[[str], None],
-    settings: Mapping[str, object],
+    scenario: Scenario, folder: Path, contender: Contender, size: Size, tell: Callable[[str], None]
 ) -> tuple[Agent, tuple[Any, ...]]:
     """Return what an agent had learned at the end of its training, which is begun, or taken up again, where needed.
 
     Not at its best evaluation: the best of a bandit that learns to do harm is what it was before it learned.
     """
     plan = load_training(contender.training)
-    steps = plan.config.training.n_steps
-    changes: dict[str, object] = {"environment.scenario": scenario.name, "environment.settings": dict(settings)}
-    spread = getattr(plan.config.environment, "spread_hours", 0)
-    changes["environment.spread_hours"] = min(spread, scenario.calendar.horizon_days * 24 - 24)
-    if size.share_of_steps != 1.0:
-        n_steps = max(1, round(steps * size.share_of_steps))
+    about, schedule = plan.config.environment, plan.config.training
+    assert isinstance(about, UsersEnvironment), "a study is of users"
+    most_spread = scenario.calendar.horizon_days * 24 - 24
+    changes: dict[str, object] = {"environment.spread_hours": min(about.spread_hours, most_spread)}
+    if size.most_side_by_side is not None:
+        n_steps = max(1, round(schedule.n_steps * size.share_of_steps))
+        changes["environment.n_users"] = min(about.n_users, size.most_side_by_side)
         changes |= {"training.n_steps": n_steps, "training.evaluate_every": n_steps}
-        changes |= {"training.evaluation.n_users": min(plan.config.training.evaluation.n_users, size.n_users)}
-    plan = load_training(contender.training, changes)
+        changes["training.evaluation.n_users"] = min(schedule.evaluation.n_users, size.n_users)
+    # The scenario itself, not its name: it may be a file of the user's, or a preset with something changed.
+    plan = replace(load_training(contender.training, changes), scenario=scenario)
     built = build(plan)
     where = TrainingFolder(folder / contender.training, plan)
     with where.held():
@@ -160,12 +165,20 @@ def _trained(
 
 
 def _charged(
-    agent: Any, scenario: Scenario, folder: Path, contender: Contender, size: Size, n_threads: int | None
+    agent: Any,
+    lenses: tuple[Any, ...],
+    scenario: Scenario,
+    folder: Path,
+    contender: Contender,
+    size: Size,
+    n_threads: int | None,
 ) -> Agent:
     """Return a bandit at the cost of a send under which whole lives are worth most."""
 
     def returns_of(cost: float, first: int, n: int) -> Floats:
-        evaluation = evaluate(agent.with_cost(cost), scenario, n, SEARCH_SEED + first, n_threads=n_threads)
+        evaluation = evaluate(
+            agent.with_cost(cost), scenario, n, SEARCH_SEED + first, lenses=lenses, n_threads=n_threads
+        )
         return np.asarray(evaluation.expected_nano / NANO, np.float64)
 
     effort = size.effort
@@ -185,10 +198,21 @@ def _told(name: str, tell: Callable[[str], None]) -> Any:
 
     @contextmanager
     def watched(course: Course) -> Any:
-        with nullcontext():
-            yield Told()
+        yield Told()
 
     return watched
+
+
+def _require_own(folder: Path, scenario: Scenario, size: Size) -> None:
+    """Write what a folder is a study of; raise a ValueError if it is one of something else."""
+    path, about = folder / ABOUT, {"size": asdict(size), "scenario": dump_scenario(scenario)}
+    if not path.exists():
+        write_json(path, about)
+        return
+    there = json.loads(path.read_text(encoding="utf-8"))
+    for what, own in about.items():
+        if there.get(what) != own:
+            raise ValueError(f"{folder}: a study of another {what} is there; name another folder with --out.")
 
 
 def _keep(path: Path, evaluation: Evaluation) -> None:

@@ -88,6 +88,11 @@ class Evaluation:
             for name in ("sends", "opens", "clicks", "sessions", "opt_outs", "churns", "retained")
         }
 
+    def every_other(self, first: int) -> Self:
+        """Return every other user, from `first` (0 or 1) on: to choose by one half and to judge by the other."""
+        arrays = {name: getattr(self, name)[first::2] for name in ARRAYS}
+        return type(self)(self.agent, self.scenario, self.seed, self.n_days, **arrays)
+
     @classmethod
     def joined(cls, parts: list[Self]) -> Self:
         """Return chunks of users as one."""
