@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -63,6 +63,18 @@ class Experience:
     probabilities: Floats | None = None
 
     def __post_init__(self) -> None:
+        for name, n_axes, kinds in (
+            ("actions", 1, "iu"),
+            ("observations", 2, "f"),
+            ("masks", 2, "biu"),
+            ("rewards", 1, "iuf"),
+        ):
+            given: Any = getattr(self, name)
+            if not isinstance(given, np.ndarray) or given.ndim != n_axes or given.dtype.kind not in kinds:
+                what = {"iu": "integers", "f": "floats", "biu": "booleans", "iuf": "numbers"}[kinds]
+                is_array = isinstance(given, np.ndarray)
+                got = f"{given.dtype} of shape {given.shape}" if is_array else type(given).__name__
+                raise ValueError(f"experience: {name}: expected an array of {what} with {n_axes} axes, got {got}")
         n = len(self.actions)
         for name in ("observations", "masks", "rewards"):
             if len(getattr(self, name)) != n:

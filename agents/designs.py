@@ -16,7 +16,6 @@ from __future__ import annotations
 from typing import Protocol
 
 import numpy as np
-import numpy.typing as npt
 
 from agents.agent import Floats, Ints, Observations
 from agents.problem import Problem
@@ -65,7 +64,7 @@ class EachAction:
     def __init__(self, problem: Problem) -> None:
         self.n_heads = problem.n_actions
         self.n_inputs = 1 + problem.n_features
-        self.mean, self.scale = _standards(problem.low, problem.high)
+        self.mean, self.scale = _standards(problem, problem.n_features)
 
     def rows(self, observations: Observations) -> Floats:
         """Return [1, x], shape (U, D)."""
@@ -91,8 +90,7 @@ class Candidates:
         self.n_heads = len(HEADS)
         self.n_inputs = 1 + N_USER_FEATURES + N_SLOT_FEATURES
         self._n_slots = problem.n_slots
-        first = slice(0, N_USER_FEATURES + N_SLOT_FEATURES)
-        self.mean, self.scale = _standards(problem.low[first], problem.high[first])
+        self.mean, self.scale = _standards(problem, N_USER_FEATURES + N_SLOT_FEATURES)
 
     def rows(self, observations: Observations) -> Floats:
         """Return the rows of silence, whose slot features are the means, and of each slot; shape (U (1 + C), D)."""
@@ -104,13 +102,13 @@ class Candidates:
         slots = observations[:, N_USER_FEATURES:].reshape(n, self._n_slots, N_SLOT_FEATURES)
         values[:, 1:, 1 + N_USER_FEATURES :] = (slots - self.mean[N_USER_FEATURES:]) / self.scale[N_USER_FEATURES:]
         values[:, 0, 1 + N_USER_FEATURES :] = 0.0
-        return values.reshape(-1, self.n_inputs)
+        return values.reshape(n * (1 + self._n_slots), self.n_inputs)
 
     def of_actions(self, scores: Floats) -> Floats:
         """Return silence by its own row and head, each candidate by its slot's row and its channel's head."""
-        by_row = scores.reshape(-1, 1 + self._n_slots, self.n_heads)
-        n = len(by_row)
-        return np.concatenate([by_row[:, 0, :1], by_row[:, 1:, 1:].reshape(n, -1)], axis=1)
+        n = len(scores) // (1 + self._n_slots)
+        by_row = scores.reshape(n, 1 + self._n_slots, self.n_heads)
+        return np.concatenate([by_row[:, 0, :1], by_row[:, 1:, 1:].reshape(n, 2 * self._n_slots)], axis=1)
 
     def taken(self, observations: Observations, actions: Ints) -> tuple[Floats, Ints]:
         """Return the row and the head of each action taken."""
@@ -120,8 +118,16 @@ class Candidates:
         return by_row[np.arange(len(actions)), np.where(actions == 0, 0, 1 + slot)], heads
 
 
-def _standards(low: npt.NDArray[np.float32], high: npt.NDArray[np.float32]) -> tuple[Floats, Floats]:
-    """Return by what an entry's range becomes [-1, 1]; one with a single value becomes 0."""
+def _standards(problem: Problem, n: int) -> tuple[Floats, Floats]:
+    """Return by what the range of each of the first n entries becomes [-1, 1]; one with a single value becomes 0."""
+    low, high = problem.low[:n], problem.high[:n]
+    is_bounded = np.isfinite(low) & np.isfinite(high)
+    if not is_bounded.all():
+        k = int(is_bounded.argmin())
+        raise ValueError(
+            f"{problem.features[k]}: expected a finite range, by which a linear model scales it, got {low[k]} to "
+            f"{high[k]}"
+        )
     lowest, highest = low.astype(np.float64), high.astype(np.float64)
     half = (highest - lowest) / 2
     return (lowest + highest) / 2, np.where(half > 0, half, 1.0)

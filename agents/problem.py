@@ -69,7 +69,11 @@ class Problem:
             ValueError: wrong shapes; entries outside their range, all entries of the first such row at once; a row in
                 which nothing is eligible.
         """
-        observations, masks = np.asarray(observations), np.asarray(masks)
+        named: tuple[tuple[str, Any], ...] = (("observations", observations), ("masks", masks))
+        for name, given in named:
+            if not isinstance(given, np.ndarray) or given.dtype.kind not in "biuf":
+                got = f"dtype {given.dtype}" if isinstance(given, np.ndarray) else type(given).__name__
+                raise ValueError(f"{name}: expected a NumPy array of numbers, got {got}")
         if observations.ndim != 2 or observations.shape[1] != self.n_features:
             raise ValueError(f"observations: expected shape (U, {self.n_features}), got {observations.shape}")
         if masks.shape != (len(observations), self.n_actions):

@@ -131,10 +131,11 @@ class FleetVecEnv(VecEnv):
                 f"alternating arrays or a new one each step, since SB3 stores an observation after the next step"
             )
         self._observations = observations
-        self._require_finite(rewards)
+        with np.errstate(over="ignore"):
+            last.rewards = np.asarray(rewards).astype(np.float32)
+        self._require_finite(last.rewards, rewards)
         self._take_infos(infos)
         dones = terminations | truncations
-        last.rewards = rewards.astype(np.float32)
         last.is_truncated = truncations & ~terminations
         self._episode_return += rewards
         self._episode_length += 1
@@ -294,8 +295,9 @@ class FleetVecEnv(VecEnv):
         self._episode_length[ended] = 0
         return listed
 
-    def _require_finite(self, rewards: npt.NDArray[np.floating[Any]]) -> None:
-        is_finite = np.isfinite(rewards)
+    def _require_finite(self, kept: npt.NDArray[np.float32], rewards: npt.NDArray[np.floating[Any]]) -> None:
+        """Refuse rewards that are not finite, or are not once they are float32, as SB3 keeps them."""
+        is_finite = np.isfinite(kept)
         if not is_finite.all():
             wrong = np.flatnonzero(~is_finite)
             raise ValueError(

@@ -37,9 +37,11 @@ def new_ppo(settings: PPOSettings | MaskablePPOSettings, venv: FleetVecEnv, seed
         ValueError: minibatches do not divide a rollout.
     """
     n_decisions = settings.n_steps * venv.num_envs
+    if n_decisions < 2:
+        raise ValueError("n_steps: expected at least 2 decisions in a rollout, got one step of one user")
     batch_size = min(settings.batch_size, n_decisions)
     if n_decisions % batch_size:
-        near = max(size for size in range(1, batch_size) if n_decisions % size == 0)
+        near = max((size for size in range(2, batch_size) if n_decisions % size == 0), default=n_decisions)
         raise ValueError(
             f"batch_size: expected a divisor of the {n_decisions:,} decisions in a rollout ({settings.n_steps} steps "
             f"of {venv.num_envs} users), such as {near}, got {batch_size}"

@@ -42,7 +42,7 @@ class LearningSettings(Settings):
     anneal_steps: int = Field(2_000_000, ge=1)
     average_from_share: float = Field(1.0, gt=0.0, le=1.0)
     initial_value: float = Field(0.0, ge=-1e9, le=1e9)
-    reward_scale: float = Field(1.0, gt=0.0)
+    reward_scale: float = Field(1.0, gt=0.0, le=1e6)
     max_grad_norm: float = Field(0.5, gt=0.0)
     torch_threads: int = Field(1, ge=1, le=64)
 

@@ -15,7 +15,7 @@ from simulator.config import MisfitError, Model
 from simulator.config_fields import SlotName
 
 Steps = Annotated[int, Field(ge=1, le=10**12)]
-Seed = Annotated[int, Field(ge=0, lt=2**62)]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]  # what torch and SB3 take
 Envs = Annotated[int, Field(ge=1, le=2**20)]
 Weight = Annotated[float, Field(ge=-1e6, le=1e6)]
 

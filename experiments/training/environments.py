@@ -49,6 +49,15 @@ def training_env(plan: Plan) -> AnyVectorEnv:
         # Steps that last until something happens are discounted within, too; but parts of a reward are plain sums.
         is_paid_by_parts = any(isinstance(lens, ExpectedConversion | PaidParts) for lens in about.lenses)
         discounts_within = about.trigger == "event" and not is_paid_by_parts
+        if (
+            about.trigger == "event"
+            and is_paid_by_parts
+            and any(isinstance(each, OverSilence) for each in about.lenses)
+        ):
+            raise ValueError(
+                "lenses: with trigger 'event', expected against_silence without expected_conversion or reward_parts: "
+                "parts are plain sums over a step that lasts until something happens, and the twin's are discounted"
+            )
         env = gymnasium.make_vec(
             about.id,
             num_envs=about.n_users,

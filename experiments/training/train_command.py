@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -140,9 +141,13 @@ def _run(plan: Plan, folder: TrainingFolder, is_resuming: bool, *, is_quiet: boo
 
 
 def _same_command(config: str, folder: Path, settings: tuple[str, ...], seed: int | None, steps: int | None) -> str:
-    parts = ["kairos train", config, *(f"--set {setting}" for setting in settings)]
-    parts += [f"{option} {value}" for option, value in (("--seed", seed), ("--steps", steps)) if value is not None]
-    return " ".join([*parts, f"--out {folder}", "--resume"])
+    parts = ["kairos", "train", config]
+    for setting in settings:
+        parts += ["--set", setting]
+    for option, value in (("--seed", seed), ("--steps", steps)):
+        if value is not None:
+            parts += [option, str(value)]
+    return shlex.join([*parts, "--out", str(folder), "--resume"])
 
 
 def _print(plan: Plan, folder: TrainingFolder, result: Result) -> None:
