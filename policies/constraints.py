@@ -46,7 +46,7 @@ class Suppression(IntEnum):
     DEFERRED = 13  # quiet hours, until which it is held
     CANCELLED = 14  # it met quiet hours, and is over
     NO_BUDGET = 15
-    ALREADY_SENT = 16  # this edition of the candidate
+    ALREADY_SENT = 16  # this edition of the candidate, or what this event opened
     CAP = 32
 
 
@@ -64,6 +64,7 @@ QUIET_HOURS = int(Suppression.QUIET_HOURS)
 DEFERRED = int(Suppression.DEFERRED)
 CANCELLED = int(Suppression.CANCELLED)
 NO_BUDGET = int(Suppression.NO_BUDGET)
+ALREADY_SENT = int(Suppression.ALREADY_SENT)
 CAP = int(Suppression.CAP)
 
 # What is set once for an app (`policies.limits.Constraints.rules`).
@@ -112,8 +113,8 @@ CAMPAIGN_FIELDS: tuple[Field, ...] = (
     ("bucket", "u1", 0),
     ("channels", "u1", 0),  # bit = channel
     ("tags", "u1", 0),
-    ("counter", "u1", 0),  # its place among campaigns with a cap of their own, or N_COUNTERS
-    ("per_user_cap", "u1", 0),
+    ("counter", "u1", 0),  # its place among campaigns that are remembered each by itself, or N_COUNTERS
+    ("per_user_cap", "u1", 0),  # 0: none
     ("needs_consent", "u1", 0),
     ("segments", "u4", 0),  # bit = segment
     ("tiers", "u4", 0),
@@ -270,6 +271,21 @@ def trigger_hour(person: Struct, campaign: Struct) -> int:
     return int(math.floor(person.last_session_hours + campaign.dormancy_hours))
 
 
+def is_used_up(history: Struct, campaign: Struct, moment: Struct, opened: int) -> bool:
+    """Return whether the message that an event opened has been sent.
+
+    An event opens one message, and the next one only the next event. A place has no event that a history knows of: it
+    opens another message when the last one would have expired.
+
+    Args:
+        opened: of `opened_hour`.
+    """
+    sent_hour = int(history.campaign_hour[campaign.counter])
+    if campaign.trigger == LOCATION:
+        return bool(moment.hour - sent_hour < campaign.expiry_hours)
+    return sent_hour >= opened
+
+
 def campaign_suppression(
     rules: Struct, history: Struct, person: Struct, campaign: Struct, moment: Struct, is_in_context: bool
 ) -> int:
@@ -288,8 +304,11 @@ def campaign_suppression(
         return NO_CONSENT
     if person.muted_categories >> campaign.category & 1 and campaign.kind != TRANSACTIONAL:
         return MUTED_CATEGORY
-    if campaign.counter < N_COUNTERS and history.campaign_sent[campaign.counter] >= campaign.per_user_cap:
-        return PER_USER_CAP
+    if campaign.counter < N_COUNTERS:
+        if campaign.per_user_cap > 0 and history.campaign_sent[campaign.counter] >= campaign.per_user_cap:
+            return PER_USER_CAP
+        if campaign.kind != SCHEDULED and is_used_up(history, campaign, moment, opened):
+            return ALREADY_SENT
     if ends_in_quiet(rules, campaign):
         if not is_quiet(rules, moment) and opened <= last_quiet_hour(rules, moment):
             return CANCELLED

@@ -1,4 +1,4 @@
-"""What a sender can see of one user's past: sends, sessions, opens, orders, in 320 bytes, exact to the hour.
+"""What a sender can see of one user's past: sends, sessions, opens, orders, in 384 bytes, exact to the hour.
 
 Times are whole hours since a fixed hour 0 (the start of a simulation, or 1970 in production). An hour's sessions are
 one: what is counted is hours with a session. Everything here is plain scalar code on float64 and integers, which the
@@ -14,7 +14,7 @@ import math
 from policies.structs import Field, Struct, blank
 
 N_SENDS = 32  # sends that the record remembers
-N_COUNTERS = 16  # campaigns with a cap of their own
+N_COUNTERS = 16  # campaigns of which each is remembered by itself
 N_CONVERSIONS = 8
 NO_CATEGORY = 255
 N_BUCKETS = 8
@@ -40,6 +40,7 @@ HISTORY_FIELDS: tuple[Field, ...] = (
     ("sent_hour", "i4", 0),
     ("session_hour", "i4", 0),
     ("conversion_hour", "i4", 0),
+    ("campaign_hour", "i4", N_COUNTERS),  # of its last send
     ("conversions", "u2", N_CONVERSIONS),  # hour modulo 65,536, a ring
     ("n_sent", "u2", 2),  # by channel
     ("n_opened", "u2", 2),
@@ -83,6 +84,7 @@ def clear(history: Struct) -> None:
         history.n_opened[k] = 0
     for k in range(N_COUNTERS):
         history.campaign_sent[k] = 0
+        history.campaign_hour[k] = LONG_AGO
     history.next_send = 0
     history.next_conversion = 0
     history.unopened = 0
@@ -102,7 +104,8 @@ def record_send(
         tags: bits of the campaign's tags.
         is_uncounted: 1 if it passes by the caps (a transactional message), else 0.
         bucket: content bucket, 0 to 7.
-        counter: place of the campaign among those with a cap of their own, or N_COUNTERS: it has none.
+        counter: place of the campaign among those that are remembered each by itself (with a cap of its own, or opened
+            by an event), or N_COUNTERS: it has none.
     """
     history.send_load = load_at(history, hour) + 1.0
     history.sent_hour = hour
@@ -112,6 +115,7 @@ def record_send(
     history.bucket_hour[bucket] = hour
     if counter < N_COUNTERS:
         history.campaign_sent[counter] = min(255, history.campaign_sent[counter] + 1)
+        history.campaign_hour[counter] = hour
     if channel <= EMAIL:
         history.n_sent[channel] = min(65535, history.n_sent[channel] + 1)
     history.unopened = min(255, history.unopened + 1)

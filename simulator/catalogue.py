@@ -9,6 +9,7 @@ from policies.history import N_COUNTERS
 from simulator.behaviour.interest import is_in_context
 from simulator.compiled import compiled
 from simulator.config import CHANNELS, STAGES, TRIGGERS, Scenario, Scheduled, Triggered
+from simulator.config_campaigns import is_remembered
 from simulator.records import CAMPAIGN, EMAIL, PUSH, Kind, Record, Records, Trigger
 from simulator.visible import campaign_suppression, channel_suppression
 
@@ -35,7 +36,7 @@ def campaign_records(scenario: Scenario) -> Records:
     segments = [s.name for s in scenario.population.segments]
     tiers = [t.name for t in scenario.population.tiers]
     limits = scenario.constraints.limits()
-    n_capped = 0
+    n_remembered = 0
     rows = np.zeros(len(scenario.campaigns), CAMPAIGN)
     for row, c in zip(rows, scenario.campaigns, strict=True):
         kind = Kind[c.kind.upper()]
@@ -50,9 +51,9 @@ def campaign_records(scenario: Scenario) -> Records:
         row["stages"] = _bits(audience.stages, STAGES)
         row["oses"] = _bits(audience.os, ("android", "ios"))
         row["counter"] = N_COUNTERS
-        if c.per_user_cap is not None:
-            row["counter"], row["per_user_cap"] = n_capped, c.per_user_cap
-            n_capped += 1
+        if is_remembered(c):
+            row["counter"], row["per_user_cap"] = n_remembered, c.per_user_cap or 0
+            n_remembered += 1
         row["tags"] = limits.tag_bits(c.tags)
         row["end_hour"] = NO_END_HOUR
         row["quality"] = c.quality

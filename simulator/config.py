@@ -25,6 +25,7 @@ from simulator.config_campaigns import (
     Scheduled,
     Transactional,
     Triggered,
+    is_remembered,
 )
 from simulator.config_constraints import Constraints
 from simulator.config_fields import (
@@ -88,7 +89,7 @@ MAX_CAMPAIGNS = 64
 MAX_SEGMENTS = 8
 MAX_ZONES = 32
 MAX_TIERS = 32
-MAX_CAPPED = 16  # campaigns with a cap for each user, which the history counts
+MAX_REMEMBERED = 16  # campaigns of which the history remembers each by itself
 
 # ------------------------------------------------------------------------------------------------------------- calendar
 
@@ -280,10 +281,13 @@ class Scenario(Model):
         faults = names_used_twice("campaigns", [c.name for c in self.campaigns])
         for index, campaign in enumerate(self.campaigns):
             faults += [(("campaigns", index, *path), what) for path, what in self._misfits_of(campaign)]
-        capped = [index for index, campaign in enumerate(self.campaigns) if campaign.per_user_cap is not None]
-        for index in capped[MAX_CAPPED:]:
-            what = f"expected at most {MAX_CAPPED} campaigns with a cap for each user, got {len(capped)}"
-            faults.append((("campaigns", index, "per_user_cap"), what))
+        remembered = [index for index, campaign in enumerate(self.campaigns) if is_remembered(campaign)]
+        for index in remembered[MAX_REMEMBERED:]:
+            what = (
+                f"expected at most {MAX_REMEMBERED} campaigns that are triggered, transactional or have a cap for each "
+                f"user, got {len(remembered)}"
+            )
+            faults.append((("campaigns", index), what))
         zones = [zone.name for zone in self.population.time_zones]
         asked = self.constraints.project_zone
         if asked is not None and asked not in zones:

@@ -152,3 +152,8 @@ class Transactional(CampaignBase):
 
 
 Campaign = Annotated[Scheduled | Triggered | Transactional, Field(discriminator="kind")]
+
+
+def is_remembered(campaign: CampaignBase) -> bool:
+    """Return whether a user's history remembers a campaign by itself: it has a cap, or an event opens it once."""
+    return campaign.per_user_cap is not None or not isinstance(campaign, Scheduled)

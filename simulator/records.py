@@ -482,4 +482,4 @@ class Books(NamedTuple):
 
 
 assert USER.itemsize <= 384, USER.itemsize
-assert HISTORY.itemsize <= 320, HISTORY.itemsize
+assert HISTORY.itemsize <= 384, HISTORY.itemsize

@@ -142,12 +142,12 @@ def send_reason(
 
 
 @compiled
-def capped_sends(history: Record, settings: Record) -> int:
-    """Return how many sends of campaigns with a cap for each user there have been: one may have reached its cap."""
-    n = 0
-    for k in range(settings.n_capped):
-        n += history.campaign_sent[k]
-    return n
+def remembered_sends_key(history: Record, settings: Record) -> int:
+    """Return a number that changes with each send of a campaign that is remembered by itself: it may be no more."""
+    key = 0
+    for k in range(settings.n_remembered):
+        key += history.campaign_hour[k]
+    return key
 
 
 @inlined
@@ -190,6 +190,9 @@ def find_offers(
                 break
         if campaign.kind != SCHEDULED and campaign.trigger == LOCATION:
             until = min(until, int(min(user.context_switch_hours, 1e9)))
+            again = history.campaign_hour[campaign.counter] + campaign.expiry_hours
+            if hour < again:
+                until = min(until, again)
         elif campaign.kind == SCHEDULED or trigger_hour(user, campaign) > LONG_AGO:
             moment = world.moments[user.zone, hour]
             opens = opened_hour(user, campaign, moment, False)
@@ -201,7 +204,7 @@ def find_offers(
     offers.n = n
     offers.until_hour = until
     offers.session_hour = history.session_hour
-    offers.n_capped = capped_sends(history, settings)
+    offers.sends_key = remembered_sends_key(history, settings)
     offers.n_drifts = user.n_drifts
 
 
@@ -243,7 +246,7 @@ def look(
     elif (
         hour >= offers.until_hour
         or offers.session_hour != history.session_hour
-        or offers.n_capped != capped_sends(history, settings)
+        or offers.sends_key != remembered_sends_key(history, settings)
         or offers.n_drifts != user.n_drifts
     ):
         find_offers(i, hour, user, history, world, settings, seats, stock, stock.scores[worker])

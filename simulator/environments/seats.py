@@ -39,7 +39,7 @@ SETTINGS = np.dtype(
         ("mode", "u1"),
         ("n_slots", "i4"),
         ("n_tiers", "i4"),
-        ("n_capped", "i4"),  # campaigns with a cap for each user
+        ("n_remembered", "i4"),  # campaigns that the history remembers each by itself
         ("epoch_hours", "i4"),
         ("end_hour", "i4"),
         ("spread_hours", "i4"),
@@ -53,7 +53,7 @@ SETTINGS = np.dtype(
 
 
 # What a seat's candidates were found by, and until when they stand unless that changes.
-OFFERS = np.dtype([("n", "i4"), ("until_hour", "i4"), ("session_hour", "i4"), ("n_capped", "i4"), ("n_drifts", "i4")])
+OFFERS = np.dtype([("n", "i4"), ("until_hour", "i4"), ("session_hour", "i4"), ("sends_key", "i4"), ("n_drifts", "i4")])
 
 
 class Seats(NamedTuple):

@@ -174,7 +174,7 @@ class NotifyVectorEnv(VectorEnv[Any, Any, Any]):
         settings["mode"] = MODES[mode]
         settings["n_slots"] = n_slots
         settings["n_tiers"] = len(chosen.population.tiers)
-        settings["n_capped"] = np.count_nonzero(self.world.campaigns["counter"] < N_COUNTERS)
+        settings["n_remembered"] = np.count_nonzero(self.world.campaigns["counter"] < N_COUNTERS)
         settings["epoch_hours"] = hours
         settings["end_hour"] = horizon
         settings["spread_hours"] = spread_hours

@@ -73,7 +73,8 @@ class Programme:
         campaign.category = self.category
         campaign.channels = bits(CHANNELS.index(name) for name in self.channels)
         campaign.tags = limits.tag_bits(self.tags)
-        campaign.counter = N_COUNTERS if self.per_user_cap is None else counter
+        is_remembered = self.per_user_cap is not None or self.kind != "scheduled"
+        campaign.counter = counter if is_remembered else N_COUNTERS
         campaign.per_user_cap = self.per_user_cap or 0
         campaign.needs_consent = int(self.needs_consent)
         for name in ("segments", "tiers", "stages", "oses"):

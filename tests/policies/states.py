@@ -138,6 +138,7 @@ def _fill_history(draw: np.random.Generator, history: Rows, hour: npt.NDArray[np
     history["n_sent"] = draw.integers(0, 300, (n, 2))
     history["n_opened"] = draw.integers(0, 60, (n, 2))
     history["campaign_sent"] = draw.integers(0, 5, (n, N_COUNTERS))
+    history["campaign_hour"] = hour[:, None] - draw.integers(0, 40, (n, N_COUNTERS)) ** 2
     history["next_conversion"] = draw.integers(0, N_CONVERSIONS, n)
     history["unopened"] = draw.integers(0, 60, n)
     history["browse_category"] = draw.choice([0, 1, 2, 7, NO_CATEGORY], n)
@@ -185,7 +186,7 @@ def _fill_campaigns(draw: np.random.Generator, campaigns: Rows, hour: npt.NDArra
     campaigns["channels"] = draw.choice([1, 2, 3, 3, 15], shape)
     campaigns["tags"] = draw.choice([0, 1, 2, 3, 31], shape)
     campaigns["counter"] = draw.integers(0, N_COUNTERS + 1, shape)
-    campaigns["per_user_cap"] = draw.integers(1, 6, shape)
+    campaigns["per_user_cap"] = draw.integers(0, 6, shape)
     campaigns["needs_consent"] = draw.random(shape) < 0.1
     for name in ("segments", "tiers"):
         campaigns[name] = np.where(draw.random(shape) < 0.97, 2**32 - 1, draw.integers(0, 2**32, shape))

@@ -86,6 +86,12 @@ def reasons(case: Case) -> set[str]:
         found.add("muted category")
     if campaign.per_user_cap is not None and case.own_sends >= campaign.per_user_cap:
         found.add("per user cap")
+    if campaign.kind != "scheduled" and case.own_sends and opened is not None:
+        last = case.before[-1].hour
+        # A place opens another message once the last would have expired, an event of the user's only the next event.
+        lasts_until = last + campaign.expiry_hours if campaign.trigger == "location" else None
+        if case.hour < lasts_until if lasts_until is not None else last >= opened:
+            found.add("already sent")
     if case.channel not in campaign.channels or case.channel not in case.open_channels:
         found.add("channel closed")
     if case.channel not in person.permitted:
@@ -120,13 +126,15 @@ def test_the_engine_says_what_the_words_mean():
     assert seen["eligible"] > 400, seen
 
 
-OTHERS = (Suppression.EMPTY_SLOT, Suppression.LEFT, Suppression.ALREADY_SENT)  # what environments say, not the engine
+OTHERS = (Suppression.EMPTY_SLOT, Suppression.LEFT)  # what environments say, not the engine
 
 
 # ------------------------------------------------------------------------------------------- every reason by its name
 
 DAILY = Constraints(caps=(Cap("push-a-day", 1, "day", channels=("push",)),))
 QUIET = Constraints(quiet=QuietHours(22 * 60, 8 * 60))
+ON_BROWSE = Programme(kind="triggered", trigger="browse")
+IN_PLACE = Programme(kind="triggered", trigger="location", expiry_hours=3)
 CART = Programme(kind="triggered", trigger="cart", delay_hours=1, expiry_hours=24)
 
 
@@ -172,6 +180,12 @@ BY_NAME = [
     ),
     ("per user cap", case(campaign=Programme(per_user_cap=2), before=[Sent(1), Sent(2)], own_sends=2)),
     ("eligible", case(campaign=Programme(per_user_cap=2), before=[Sent(1), Sent(2)], own_sends=1)),
+    ("already sent", case(campaign=ON_BROWSE, person=Person(browse_hour=90), before=[Sent(95)], own_sends=1)),
+    ("already sent", case(campaign=ON_BROWSE, person=Person(browse_hour=90), before=[Sent(91)], own_sends=1)),
+    ("eligible", case(campaign=ON_BROWSE, person=Person(browse_hour=90), before=[Sent(90)], own_sends=1)),
+    ("eligible", case(campaign=ON_BROWSE, person=Person(browse_hour=90), before=[Sent(95)])),
+    ("already sent", case(campaign=IN_PLACE, is_there=True, before=[Sent(98)], own_sends=1)),
+    ("eligible", case(campaign=IN_PLACE, is_there=True, before=[Sent(97)], own_sends=1)),
     ("channel closed", case(campaign=Programme(channels=frozenset({"email"})))),
     ("channel closed", case(channel="sms", open_channels=("push", "email"))),
     ("no permission", case(person=Person(permitted=frozenset({"email"})))),

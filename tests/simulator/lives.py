@@ -106,7 +106,7 @@ class Life:
         assert channel in self.seen, f"{channel} at hour {hour}, after a withdrawal that could be seen"
         assert channel in campaign.channels
         assert not self.sends or self.sends[-1].hour < hour, "two sends at one decision"
-        self._judge_window(campaign, hour)
+        self._judge_window(campaign, index, hour)
         if campaign.per_user_cap is not None:
             assert self.campaigns.count(index) < campaign.per_user_cap
         self._judge_limits(asked)
@@ -114,7 +114,7 @@ class Life:
         self.sends.append(asked)
         self.campaigns.append(index)
 
-    def _judge_window(self, campaign: CampaignBase, hour: int) -> None:
+    def _judge_window(self, campaign: CampaignBase, index: int, hour: int) -> None:
         if isinstance(campaign, Scheduled):
             assert campaign.start_day * 24 <= hour
             assert campaign.end_day is None or hour < campaign.end_day * 24
@@ -122,6 +122,8 @@ class Life:
             assert self.order_hour is not None
             age = hour - self.order_hour - 1
             assert campaign.delay_hours <= age < campaign.expiry_hours
+            before = [sent.hour for sent, own in zip(self.sends, self.campaigns, strict=True) if own == index]
+            assert not before or before[-1] <= self.order_hour + campaign.delay_hours, "one message an order"
 
     def _judge_limits(self, asked: Sent) -> None:
         """Do as `objections`, for sends that kept the limits so far: then nobody need look far back."""

@@ -17,6 +17,7 @@ from simulator.environments.vector import NotifyVectorEnv
 from simulator.events import EventEngine
 from simulator.fleet import Fleet
 from simulator.population_run import blank_books
+from simulator.presets import scenario_of
 from simulator.records import Books, Event, Status
 from simulator.senders import PICKS, Sender
 from tests.simulator.bare import bare
@@ -180,7 +181,7 @@ def test_the_judge_sees_what_goes_wrong():
 
 def test_transactional_messages_go_out_under_a_cap_of_nothing_at_all():
     nothing = {"caps": ({"name": "none", "limit": 0, "window": "day"},), "gap_hours": 24}
-    scenario = busy(nothing, TWO_DAYS_BEFORE_CLOCKS_TURN[0], 12, 20, 3, {"paris": 1.0})
+    scenario = busy(nothing, TWO_DAYS_BEFORE_CLOCKS_TURN[0], 12, 60, 3, {"paris": 1.0})
     rule = Sender(kind="hours", hours=tuple(range(24)), serves=KINDS, channels=CHANNELS)
     _, lives = run(scenario, rule)
     sent = [sent for life in lives.values() for sent in life.sends]
@@ -348,3 +349,13 @@ def test_proof_no_sender_breaks_a_limit(stated, rule, start, seed):
 @settings(thorough, max_examples=500)
 def test_proof_no_action_breaks_a_limit(stated, start, seed, zone, mode):
     beside(in_one_zone(stated, start, zone), seed, 20 if mode == "daily" else 150, mode=mode)
+
+
+def test_more_campaigns_than_a_history_remembers_are_refused() -> None:
+    tree = scenario_of("games").model_dump(mode="json")
+    triggered = next(campaign for campaign in tree["campaigns"] if campaign["kind"] == "triggered")
+    tree["campaigns"] += [triggered | {"name": f"more-{k}"} for k in range(13)]
+    with pytest.raises(
+        ValueError, match="at most 16 campaigns that are triggered, transactional or have a cap for each user, got 18"
+    ):
+        scenario_of(tree)

@@ -136,7 +136,7 @@ def test_a_candidates_logit_is_the_one_that_the_law_fixes_when_it_arrives():
     rng = np.random.default_rng(0)
     found = {0: 0, 1: 0}
     intended = 0
-    for _ in range(100):
+    for _ in range(130):
         shown, candidates = seen(env, observations), infos["candidates"].copy()
         hour, who = base.seats.users["now_hours"].astype(int).copy(), base.seats.users["user_id"].copy()
         actions = eligible(rng, infos["action_mask"])

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from simulator.environments.lenses import CLICKS, EXPECTED_CONVERSION, AgainstSilence, RewardParts, Shaping, wrap
+from simulator.environments.lenses.potential import Potential
 from tests.simulator.lens_worlds import Arrays, eligible, lively, single, vector
 
 GAMMA = 0.995  # an hour
@@ -53,14 +54,20 @@ def test_an_episode_pays_the_difference_to_silence(name: str, arguments: dict[st
     """By three environments: with the lens, without it, and without it in silence; users who leave and who stay."""
     if name == "kairos/NotifyCandidates-v0" and "epoch_hours" not in arguments:
         arguments = arguments | {"epoch_hours": 1}
-    world = lively(days=8)
+    world = lively(days=8, behaviour={"churn": {"irritation_prob": 0.5}})
 
     def plain() -> Any:
         return vector(name, 60, scenario=world, autoresets=False, **arguments)
 
     paid, has_left, taken = lived(wrap(plain(), AgainstSilence(GAMMA)), 5, at_random(3))
     with_sends, has_left_too, _ = lived(plain(), 5, at_random(3))
-    in_silence, _, _ = lived(plain(), 5, silence)
+    untouched = plain()
+    starts = untouched.reset(seed=5)[1]["hour"].copy()
+    in_silence, _, _ = lived(untouched, 5, silence)
+    # Beyond the horizon a user who left is charged what the potential says of the twin there.
+    beyond = Potential(untouched.world.law, (0.0, 0.0), -24 * np.log(GAMMA)).of(untouched.seats.users)
+    in_silence += has_left * GAMMA ** (8 * 24 - starts) * beyond
+    assert (has_left * beyond).max() > 0.01
     assert (has_left == has_left_too).all()
     assert 5 < has_left.sum() < 55
     assert paid == pytest.approx(with_sends - in_silence, abs=1e-9)

@@ -9,19 +9,25 @@ horizon. Summed with discount over an episode this is
 for this very user. The second term depends on no action, so no policy's rank changes and no optimum moves; but the luck
 that both share, which is most of the noise in what a user brings, cancels. It is a control variate by common random
 numbers (Glasserman, Monte Carlo Methods in Financial Engineering, 2004, section 4.1) with a coefficient of one, and
-also the measure that results are reported in. Where the horizon cuts an episode a learner bootstraps as ever: its value
-function then is that of the difference.
+also the measure that results are reported in.
+
+Where the horizon cuts an episode a learner bootstraps as ever, on a value function that now is that of the difference.
+So what a twin brings beyond the horizon must be charged as well to a user who left before it, else leaving would cost
+too little, the less the nearer the horizon is. That part is not lived but taken from a closed form, the potential of
+the twin at the horizon (`potential`); without a discount, and for rewards that are not money, there is none.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 
 from simulator.compiled import compiled, compiled_parallel, each, on_threads
 from simulator.environments.lenses.layer import Layer, Rows, Shown, Site, Turn
-from simulator.environments.lenses.rewards import REALISED, RewardParts
+from simulator.environments.lenses.potential import Potential
+from simulator.environments.lenses.rewards import EXPECTED_CONVERSION, REALISED, RewardParts
 from simulator.environments.lenses.shaping import Shaping
 from simulator.environments.seats import N_PARTS, PRESENT
 from simulator.environments.vector import REWARD_PARTS, SIGNALS, NotifyVectorEnv
@@ -78,13 +84,15 @@ class AgainstSilence:
                 f"{self.discount_per_hour}, got {within ** (1 / int(env.settings[0]['epoch_hours'])):g}"
             )
         parts = [lens.weights for lens in site.inner if isinstance(lens, RewardParts)]
-        return _Layer(site, env, per_epoch, dict(parts[-1] if parts else REALISED))
+        return _Layer(site, env, per_epoch, self.discount_per_hour, dict(parts[-1] if parts else REALISED))
 
 
 class _Layer:
     kept = ("_to_go", "_epochs")
 
-    def __init__(self, site: Site, env: NotifyVectorEnv, per_epoch: float, weights: dict[str, float]) -> None:
+    def __init__(
+        self, site: Site, env: NotifyVectorEnv, per_epoch: float, discount_per_hour: float, weights: dict[str, float]
+    ) -> None:
         self.space, self.names = site.space, site.names
         self._env = env
         self._per_epoch = per_epoch
@@ -97,6 +105,11 @@ class _Layer:
         self._epochs = np.zeros(env.num_envs, np.int64)  # at which each user was decided for last
         self._rows = np.arange(env.num_envs)
         self._room = (np.zeros(env.n_workers, USER), np.zeros(env.n_workers, HISTORY), np.zeros(env.n_workers, TALLY))
+        self._ends = np.zeros(env.num_envs, USER)  # the twins at the horizon
+        per_day = -24.0 * math.log(discount_per_hour)
+        is_money = weights in (dict(REALISED), dict(EXPECTED_CONVERSION))
+        self._beyond = Potential(env.world.law, (0.0, 0.0), per_day) if per_day > 0.0 and is_money else None
+        self._ahead = per_epoch ** np.arange(n_epochs, -1, -1.0)  # gamma to the time left to the horizon
         self._books = blank_books(env.scenario, env.n_workers, 0)
         self._silent = Sender().record()
 
@@ -126,8 +139,10 @@ class _Layer:
             live_silently(
                 chosen, env.seats.users, env.seats.history, env.seats.tally, *self._room, env.world, self._silent,
                 self._books, self._weights, self._epoch_hours, int(env.settings[0]["end_hour"]), self._per_epoch,
-                self._to_go, bounds,
+                self._to_go, self._ends, bounds,
             )  # fmt: skip
+        if self._beyond is not None and len(chosen):
+            self._to_go[chosen] += self._beyond.of(self._ends[chosen])[:, None] * self._ahead
 
 
 @compiled
@@ -148,6 +163,12 @@ def copy_life(
     twins[w] = users[i]
     seen[w] = histories[i]
     counts[w] = tallies[i]
+
+
+@compiled
+def keep_end(i: int, w: int, twins: Records, ends: Records) -> None:
+    """Keep a worker's twin as it is when its life has been told; a function of its own, see `deciding.make_way`."""
+    ends[i] = twins[w]
 
 
 @compiled
@@ -202,6 +223,7 @@ def live_silently(
     end_hour: int,
     per_epoch: float,
     to_go: Floats,
+    ends: Records,
     bounds: Ints,
 ) -> None:
     """Let the twins of the chosen seats live to the horizon, and write what they earn from each epoch on.
@@ -210,6 +232,7 @@ def live_silently(
         chosen: seats, shape (n,).
         twins, seen, counts: room for one life a worker.
         to_go: shape (U, epochs + 1), rows of the chosen are written.
+        ends: USER (U,), the twins at the horizon; rows of the chosen are written.
         bounds: of each worker's share of `chosen`, shape (workers + 1,).
     """
     for w in each(bounds.shape[0] - 1):
@@ -220,3 +243,4 @@ def live_silently(
             live_one(
                 twins[w], seen[w], counts[w], world, silent[0], own, weights, epoch_hours, end_hour, per_epoch, to_go[i]
             )
+            keep_end(i, w, twins, ends)
