@@ -110,13 +110,16 @@ def choose_at(
 ) -> tuple[Ints, Floats]:
     """Return each user's best action at given prices, shape (U,), and what that spends of each budget, shape (B,).
 
-    Nothing holds the sum of all to the limits: this is for epochs in which users are decided for one by one.
+    Nothing holds the sum of all to the limits: this is for epochs in which users are decided for one by one. Of a
+    budget of 0 nothing is spent, whatever its price.
     """
     scores = np.asarray(scores, np.float64)
     _check(scores, budgets, masks)
     reduced = scores - scores[:, :1]
     for budget, price in zip(budgets, prices, strict=True):
         reduced = reduced - price * budget.costs
+        if budget.limit == 0.0:  # at the price that nobody pays, rounding would decide
+            reduced = np.where(budget.costs > 0.0, -np.inf, reduced)
     if masks is not None:
         reduced[:, 1:][~np.asarray(masks, np.bool_)[:, 1:]] = -np.inf
     actions = reduced.argmax(axis=1).astype(np.int64)

@@ -15,7 +15,8 @@ from typing import Any, NamedTuple
 
 from pydantic import Field
 
-from agents.problem import problem_of
+from agents.agent import Learner
+from agents.problem import Problem, problem_of
 from agents.settings import Settings
 from agents.trainer import Trainer
 
@@ -39,26 +40,31 @@ class Kind(NamedTuple):
         settings: the class of its config, as `module:name`.
         trainer: the class that is called with (settings, env, seed) and is a `Trainer`, as `module:name`; "" for a
             bandit, which learns by `agents.bandits.online`.
+        bandit: name, in the module of the settings, of the class that is called with (settings, problem) and is a
+            `Learner`; "" for others.
         ignores_masks: whether it takes actions that are not eligible while it learns.
     """
 
     settings: str
     trainer: str = ""
+    bandit: str = ""
     ignores_masks: bool = False
 
 
 SB3_TRAINER = "agents.reinforcement.trainer:SB3Trainer"
 KINDS: dict[str, Kind] = {
-    "epsilon_greedy": Kind("agents.bandits.epsilon_greedy:EpsilonGreedySettings"),
-    "ucb1": Kind("agents.bandits.ucb1:UCB1Settings"),
-    "beta_thompson": Kind("agents.bandits.beta_thompson:BetaThompsonSettings"),
-    "softmax": Kind("agents.bandits.softmax:SoftmaxSettings"),
-    "recovering_softmax": Kind("agents.bandits.recovering_softmax:RecoveringSoftmaxSettings"),
-    "linucb": Kind("agents.bandits.linucb:LinUCBSettings"),
-    "linear_thompson": Kind("agents.bandits.linear_thompson:LinearThompsonSettings"),
-    "logistic_thompson": Kind("agents.bandits.logistic_thompson:LogisticThompsonSettings"),
-    "neural_linear": Kind("agents.bandits.neural_linear:NeuralLinearSettings"),
-    "send_cost": Kind("agents.bandits.send_cost:SendCostSettings"),
+    "epsilon_greedy": Kind("agents.bandits.epsilon_greedy:EpsilonGreedySettings", bandit="EpsilonGreedy"),
+    "ucb1": Kind("agents.bandits.ucb1:UCB1Settings", bandit="UCB1"),
+    "beta_thompson": Kind("agents.bandits.beta_thompson:BetaThompsonSettings", bandit="BetaThompson"),
+    "softmax": Kind("agents.bandits.softmax:SoftmaxSettings", bandit="SoftmaxBandit"),
+    "recovering_softmax": Kind(
+        "agents.bandits.recovering_softmax:RecoveringSoftmaxSettings", bandit="RecoveringSoftmax"
+    ),
+    "linucb": Kind("agents.bandits.linucb:LinUCBSettings", bandit="LinUCB"),
+    "linear_thompson": Kind("agents.bandits.linear_thompson:LinearThompsonSettings", bandit="LinearThompson"),
+    "logistic_thompson": Kind("agents.bandits.logistic_thompson:LogisticThompsonSettings", bandit="LogisticThompson"),
+    "neural_linear": Kind("agents.bandits.neural_linear:NeuralLinearSettings", bandit="NeuralLinear"),
+    "send_cost": Kind("agents.bandits.send_cost:SendCostSettings", bandit="SendCostThompson"),
     "ppo": Kind("agents.reinforcement.settings:PPOSettings", SB3_TRAINER, ignores_masks=True),
     "maskable_ppo": Kind("agents.reinforcement.settings:MaskablePPOSettings", SB3_TRAINER),
     "dqn": Kind("agents.reinforcement.settings:DQNSettings", SB3_TRAINER),
@@ -82,7 +88,7 @@ def settings_class(kind: str) -> type[Settings]:
 
 def is_bandit(kind: str) -> bool:
     """Return whether an agent of a known kind is a bandit, which has a `Credit`."""
-    return not KINDS[kind].trainer
+    return bool(KINDS[kind].bandit)
 
 
 def ignores_masks(settings: Settings) -> bool:
@@ -103,12 +109,22 @@ def build_trainer(settings: Settings, env: Any, seed: int, credit: Credit | None
     if place:
         made: Trainer = _named(place)(settings, env, seed)
         return made
-    from agents.bandits.kinds import bandit
     from agents.bandits.online import OnlineTrainer
 
     credit = credit or Credit()
-    learner = bandit(settings, problem_of(env))  # type: ignore[arg-type]  # a bandit's settings, says its kind
-    return OnlineTrainer(learner, env, seed, credit.window_hours, credit.discount_per_day)
+    return OnlineTrainer(bandit(settings, problem_of(env)), env, seed, credit.window_hours, credit.discount_per_day)
+
+
+def bandit(settings: Settings, problem: Problem) -> Learner:
+    """Return a bandit that has learned nothing yet.
+
+    Args:
+        settings: of a kind that is a bandit.
+        problem: what it decides about.
+    """
+    row = KINDS[kind_of(settings)]
+    made: Learner = _named(f"{row.settings.partition(':')[0]}:{row.bandit}")(settings, problem)
+    return made
 
 
 def kind_of(settings: Settings) -> str:

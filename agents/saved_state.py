@@ -60,20 +60,26 @@ def load(path: Path, expected: Mapping[str, Any]) -> State:
         raise ValueError(f"{path}: expected a state that Kairos saved, got something else ({error})") from None
     wanted = json.loads(json.dumps({"version": VERSION, **expected}))
     for name in sorted(wanted.keys() | header.keys()):
-        _require_same(path, name, wanted.get(name), header.get(name))
+        require_same(wanted.get(name), header.get(name), f"{path}: {name}")
     return state
 
 
-def _require_same(path: Path, where: str, wanted: Any, found: Any) -> None:
-    """Raise a ValueError at the first place where two pieces of plain data differ."""
+def require_same(wanted: Any, found: Any, where: str, whose: str = "problem or config") -> None:
+    """Raise a ValueError at the first place where two pieces of plain data differ.
+
+    Args:
+        wanted, found: as JSON reads them.
+        where: they are; the message begins with it.
+        whose: what else it would have to be of.
+    """
     if wanted == found:
         return
     if isinstance(wanted, dict) and isinstance(found, dict):
         for name in sorted(wanted.keys() | found.keys()):
-            _require_same(path, f"{where}.{name}", wanted.get(name), found.get(name))
+            require_same(wanted.get(name), found.get(name), f"{where}.{name}", whose)
     if isinstance(wanted, list) and isinstance(found, list) and len(wanted) == len(found):
         for k, pair in enumerate(zip(wanted, found, strict=True)):
-            _require_same(path, f"{where}[{k}]", *pair)
+            require_same(*pair, f"{where}[{k}]", whose)
     if isinstance(wanted, list) and isinstance(found, list):
-        raise ValueError(f"{path}: {where}: expected {len(wanted)} entries, got {len(found)}: it is of another problem")
-    raise ValueError(f"{path}: {where}: expected {wanted!r}, got {found!r}: it is of another problem or config")
+        raise ValueError(f"{where}: expected {len(wanted)} entries, got {len(found)}: it is of another problem")
+    raise ValueError(f"{where}: expected {wanted!r}, got {found!r}: it is of another {whose}")

@@ -11,7 +11,8 @@ The scheme, which other implementations of the same integral may follow:
 2. x counts from the mean of the arm whose lower end that is. All arms that still matter there are wide beside their
    distance from it, so nothing is lost to rounding however unequal the standard deviations.
 3. Panels follow each other upwards, each STEP times the smallest standard deviation among the arms not yet at their
-   end, with 16 Gauss-Legendre nodes. Where narrow arms end, panels grow. Equal standard deviations take 3 panels.
+   end, with 16 Gauss-Legendre nodes. Where narrow arms end, panels grow. Equal standard deviations take 3 panels. A
+   panel narrower than the spacing of floats ends at the next float: its arm ends where the integral begins.
 4. A standard deviation of 0 is a known value: a point of mass at the beginning if the beginning is its own, and
    without a chance otherwise. Equal known values: the lowest index has the mass, as in greedy ties.
 5. What is found is divided by its sum.
@@ -65,7 +66,7 @@ def best_of_normals(means: Sequence[float], sds: Sequence[float]) -> list[float]
             mass = weight * _DENSITY * math.prod(below)
             for arm, z, share in zip(arms, scaled, below, strict=True):
                 found[arm] += mass * (half / sds[arm]) * math.exp(-0.5 * z * z) / share
-        x += 2.0 * half
+        x = max(x + 2.0 * half, math.nextafter(x, math.inf))
         arms = [arm for arm in arms if offsets[arm] + REACH * sds[arm] > x]
     total = math.fsum(found)
     return [probability / total for probability in found]

@@ -15,11 +15,12 @@ from pydantic import Field, model_validator
 
 from agents.agent import Bools, Choices, Experience, Floats, Observations
 from agents.bandits.bandit import Bandit
-from agents.bandits.beliefs.arms import add_to_arms, arm_sums, for_everyone, scaled
+from agents.bandits.beliefs.arms import add_to_arms, arm_sums, for_everyone
 from agents.bandits.beliefs.best_of_betas import best_of_betas
 from agents.bandits.beliefs.forgetting import Forever, Forgetting, Sums
 from agents.bandits.beliefs.normal_draws import LEAST
 from agents.bandits.documents import beta_arms_document
+from agents.bandits.reward_range import scaled, with_range
 from agents.choosing import greedy_actions
 from agents.problem import Problem
 from agents.settings import Settings
@@ -33,7 +34,8 @@ class BetaThompsonSettings(Settings):
     Attributes:
         prior_successes, prior_failures: of every action before anything is known; 1 and 1 make every mean as likely.
             Not below 1: the density of draws must be finite for exact propensities.
-        reward_low, reward_high: range of the rewards, which are scaled by it to [0, 1].
+        reward_low, reward_high: range of the rewards, which are scaled by it to [0, 1]; what lies beyond counts as the
+            bound.
         forgetting: what counts of the past; the prior is not forgotten.
     """
 
@@ -44,11 +46,7 @@ class BetaThompsonSettings(Settings):
     reward_high: float = 1.0
     forgetting: Forgetting = Forever()
 
-    @model_validator(mode="after")
-    def _has_range(self) -> BetaThompsonSettings:
-        if self.reward_low >= self.reward_high:
-            raise ValueError(f"reward_high: expected more than reward_low, {self.reward_low}, got {self.reward_high}")
-        return self
+    _has_range = model_validator(mode="after")(with_range)
 
 
 class BetaThompson(Bandit):
@@ -90,7 +88,7 @@ class BetaThompson(Bandit):
 
     def learn(self, experience: Experience) -> None:
         """Count scaled rewards by action."""
-        rewards = scaled(experience.rewards, self.settings.reward_low, self.settings.reward_high)
+        rewards = scaled(experience.rewards, self.settings)
         add_to_arms(self.memory, experience, rewards)
 
     def to_policy(self, name: str, *, is_exploring: bool = True) -> Document:

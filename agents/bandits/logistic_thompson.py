@@ -20,12 +20,12 @@ from pydantic import Field, model_validator
 
 from agents.agent import Bools, Choices, Experience, Floats, Observations
 from agents.bandits.bandit import Bandit
-from agents.bandits.beliefs.arms import scaled
 from agents.bandits.beliefs.forgetting import Forever, Forgetting
 from agents.bandits.beliefs.laplace import laplace
 from agents.bandits.beliefs.linear_posterior import LinearPosterior
 from agents.bandits.beliefs.normal_draws import drawn_best, probabilities_of_best
 from agents.bandits.documents import posterior_document
+from agents.bandits.reward_range import scaled, with_range
 from agents.designs import design_of
 from agents.problem import Problem
 from agents.settings import Settings
@@ -38,7 +38,8 @@ class LogisticThompsonSettings(Settings):
 
     Attributes:
         prior_sd: standard deviation of each weight before anything is known, in logits.
-        reward_low, reward_high: range of the rewards, which are scaled by it to [0, 1].
+        reward_low, reward_high: range of the rewards, which are scaled by it to [0, 1]; what lies beyond counts as the
+            bound.
         forgetting: what counts of the past.
     """
 
@@ -48,11 +49,7 @@ class LogisticThompsonSettings(Settings):
     reward_high: float = 1.0
     forgetting: Forgetting = Forever()
 
-    @model_validator(mode="after")
-    def _has_range(self) -> LogisticThompsonSettings:
-        if self.reward_low >= self.reward_high:
-            raise ValueError(f"reward_high: expected more than reward_low, {self.reward_low}, got {self.reward_high}")
-        return self
+    _has_range = model_validator(mode="after")(with_range)
 
 
 class LogisticThompson(Bandit):
@@ -81,7 +78,7 @@ class LogisticThompson(Bandit):
 
     def learn(self, experience: Experience) -> None:
         """Move to the mode, and count the curvature there."""
-        targets = scaled(experience.rewards, self.settings.reward_low, self.settings.reward_high)
+        targets = scaled(experience.rewards, self.settings)
         rows, heads = self.memory.design.taken(experience.observations, experience.actions)
         mean, precision = self.memory.theta, self.memory.precision
         mode, curvature = laplace(rows, heads, targets, mean, precision)

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from agents.agent import Learner, State
+from agents.agent import Experience, Learner, State
+from agents.bandits.reward_range import HasRange, n_clipped
 from agents.bandits.windows import Windows
 
 GENERATOR = np.random.PCG64
@@ -46,6 +47,8 @@ class OnlineTrainer:
         self._windows = Windows(window_hours, discount_per_day)
         self._rng = np.random.Generator(GENERATOR(seed))
         self._keeps_probabilities = getattr(agent, "weighs_by_propensity", False)
+        settings = getattr(agent, "settings", None)
+        self._range: HasRange | None = settings if hasattr(settings, "reward_low") else None
         self._observations, infos = venv.reset(seed=seed)
         self._masks = _masks(infos)
 
@@ -53,16 +56,21 @@ class OnlineTrainer:
         """Decide at least so many times more, over all users, and learn.
 
         Returns:
-            `reward` and `sends`, mean per decision, and `learned`, the decisions learned from.
+            `reward` and `sends`, mean per decision, and `learned`, the decisions learned from; of a bandit that has a
+            range of rewards, `clipped`, the share of those learned from whose reward lay beyond it.
         """
-        n_before, total, n_sends, n_learned = self.n_steps, 0.0, 0, 0
+        n_before, total, n_sends, n_learned, n_beyond = self.n_steps, 0.0, 0, 0, 0
         while self.n_steps - n_before < n_steps:
-            reward, sends, learned = self._step()
-            total, n_sends, n_learned = total + reward, n_sends + sends, n_learned + learned
+            reward, sends, experience = self._step()
+            total, n_sends = total + reward, n_sends + sends
+            if experience is not None:
+                n_learned += len(experience)
+                n_beyond += n_clipped(experience.rewards, self._range) if self._range is not None else 0
         n = max(self.n_steps - n_before, 1)
-        return {"reward": total / n, "sends": n_sends / n, "learned": float(n_learned)}
+        figures = {"reward": total / n, "sends": n_sends / n, "learned": float(n_learned)}
+        return figures if self._range is None else {**figures, "clipped": n_beyond / max(n_learned, 1)}
 
-    def _step(self) -> tuple[float, int, int]:
+    def _step(self) -> tuple[float, int, Experience | None]:
         observations, masks = self._observations, self._masks
         actions = self.agent.act(observations, masks, self._rng).actions
         probabilities = self.agent.probabilities(observations, masks) if self._keeps_probabilities else None
@@ -75,7 +83,7 @@ class OnlineTrainer:
             self.agent.update(experience)
         self._masks = _masks(infos)
         self.n_steps += len(actions)
-        return float(rewards.sum()), int((actions > 0).sum()), 0 if experience is None else len(experience)
+        return float(rewards.sum()), int((actions > 0).sum()), experience
 
     def state(self) -> State:
         """Return all that the next step depends on.

@@ -17,9 +17,10 @@ from pydantic import Field, model_validator
 
 from agents.agent import Bools, Choices, Experience, Floats, Observations
 from agents.bandits.bandit import Bandit
-from agents.bandits.beliefs.arms import add_to_arms, arm_sums, for_everyone, mean_rewards, scaled
+from agents.bandits.beliefs.arms import add_to_arms, arm_sums, for_everyone, mean_rewards
 from agents.bandits.beliefs.forgetting import Forever, Forgetting, Sums
 from agents.bandits.documents import arms_document
+from agents.bandits.reward_range import scaled, with_range
 from agents.choosing import certainly, greedy_actions, greedy_choices
 from agents.problem import Problem
 from agents.settings import Settings
@@ -34,7 +35,8 @@ class UCB1Settings(Settings):
 
     Attributes:
         width: factor of sqrt(ln t / n); sqrt(2) is Auer's.
-        reward_low, reward_high: range of the rewards, which are scaled by it to [0, 1].
+        reward_low, reward_high: range of the rewards, which are scaled by it to [0, 1]; what lies beyond counts as the
+            bound.
         forgetting: what counts of the past.
     """
 
@@ -44,11 +46,7 @@ class UCB1Settings(Settings):
     reward_high: float = 1.0
     forgetting: Forgetting = Forever()
 
-    @model_validator(mode="after")
-    def _has_range(self) -> UCB1Settings:
-        if self.reward_low >= self.reward_high:
-            raise ValueError(f"reward_high: expected more than reward_low, {self.reward_low}, got {self.reward_high}")
-        return self
+    _has_range = model_validator(mode="after")(with_range)
 
 
 class UCB1(Bandit):
@@ -85,7 +83,7 @@ class UCB1(Bandit):
 
     def learn(self, experience: Experience) -> None:
         """Count scaled rewards by action."""
-        rewards = scaled(experience.rewards, self.settings.reward_low, self.settings.reward_high)
+        rewards = scaled(experience.rewards, self.settings)
         add_to_arms(self.memory, experience, rewards)
 
     def to_policy(self, name: str, *, is_exploring: bool = True) -> Document:

@@ -2,8 +2,10 @@
 
     bandit.update(experience_of(folder, bandit.problem, OutcomeWithin("clicked", hours=24.0)))
 
-Decisions are joined with what followed them; the reward is named by the caller. Propensities are handed on, for those
-that weigh by them; the others need none: given the observation, the logging policy chose without knowing the reward.
+Decisions are joined with what followed them; the reward is named by the caller. Those in which a single action was
+eligible teach nothing of a choice and are left out, as they are in learning online. Propensities are handed on, for
+those that weigh by them; the others need none: given the observation, the logging policy chose without knowing the
+reward.
 """
 
 from __future__ import annotations
@@ -65,7 +67,7 @@ Reward = Booked | OutcomeWithin | AmountWithin
 
 
 def experience_of(folder: Path | str, problem: Problem, reward: Reward) -> Experience:
-    """Return a ledger's decisions with their rewards.
+    """Return a ledger's decisions in which there was a choice, with their rewards.
 
     Raises:
         ValueError: the ledger's features or actions are not the problem's.
@@ -105,12 +107,13 @@ def rewards_of(decisions: Decisions, outcomes: Outcomes, reward: OutcomeWithin |
 
 
 def _experience(decisions: Decisions, rewards: Floats, is_known: Bools) -> Experience:
+    kept = is_known & ((decisions.eligible != 0).sum(axis=1) > 1)
     return Experience(
-        decisions.features[is_known],
-        decisions.eligible[is_known],
-        decisions.action[is_known].astype(np.int64),
-        np.asarray(rewards, np.float64)[is_known],
-        decisions.probabilities[is_known],
+        decisions.features[kept],
+        decisions.eligible[kept],
+        decisions.action[kept].astype(np.int64),
+        np.asarray(rewards, np.float64)[kept],
+        decisions.probabilities[kept],
     )
 
 

@@ -76,7 +76,8 @@ class SB3Agent:
     ) -> Choices:
         """Decide; see `agents.agent.Agent`."""
         if is_exploring:
-            return drawn_choices(self.probabilities(observations, masks), rng)
+            choices = drawn_choices(self.probabilities(observations, masks), rng)
+            return choices if wants_propensities else Choices(choices.actions, None)
         masks = self.problem.check(observations, masks)
         return greedy_choices(self._preferences(observations), masks, wants_propensities)
 

@@ -24,6 +24,7 @@ from agents.reinforcement.generators import Generators
 from agents.reinforcement.model_state import model_state, restore_model
 from agents.reinforcement.ppo import learn_from_rollout, new_ppo
 from agents.reinforcement.settings import DQNSettings
+from agents.saved_state import require_same
 from agents.training_extra import missing
 from agents.vec_env import FleetVecEnv
 from policies.document import NetworkInput
@@ -130,7 +131,8 @@ class SB3Trainer:
         """Go on where a state was taken; see `agents.trainer.Trainer`."""
         if ABOUT not in state:
             raise ValueError("state: expected that of an SB3Trainer, got one without 'about'")
-        _require_same(json.loads(self._about()), json.loads(state[ABOUT].tobytes()))
+        wanted, found = json.loads(self._about()), json.loads(state[ABOUT].tobytes())
+        require_same(wanted, found, "state", "environment or config")
         parts: dict[str, State] = {part: {} for part in PARTS}
         for name, array in state.items():
             part, _, rest = name.partition(".")
@@ -188,12 +190,3 @@ def _inputs_of(env: Any) -> Callable[[], Sequence[NetworkInput]] | None:
     if layer is None or not hasattr(layer, "inputs"):
         return None
     return lambda: [NetworkInput(each.feature, each.mean, each.scale, each.clip) for each in layer.inputs]
-
-
-def _require_same(wanted: Any, found: Any, where: str = "state") -> None:
-    """Raise a ValueError at the first place where two pieces of plain data differ."""
-    if isinstance(wanted, dict) and isinstance(found, dict):
-        for name in sorted(wanted.keys() | found.keys()):
-            _require_same(wanted.get(name), found.get(name), f"{where}.{name}")
-    elif wanted != found:
-        raise ValueError(f"{where}: expected {wanted!r}, got {found!r}: it is of another environment or config")

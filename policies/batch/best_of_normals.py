@@ -64,7 +64,7 @@ def _best(means: Floats, sds: Floats) -> Floats:
         below = ndtr(z)
         mass = _WEIGHTS * below.prod(axis=0)
         found[:, rows] += half / sd * (mass * np.exp(-0.5 * z * z) / below).sum(axis=1)
-        x[rows] += 2.0 * half
+        x[rows] = np.maximum(begin + 2.0 * half, np.nextafter(begin, np.inf))
         rows = rows[(top > x[rows]).any(axis=0)]
     found /= found.sum(axis=0)
     return found

@@ -143,6 +143,19 @@ def test_carried_prices_follow_the_spending_to_its_pace() -> None:
         adapted_prices(prices, prices, np.zeros(1), 0.1)
 
 
+def test_at_carried_prices_nothing_is_spent_of_a_budget_of_nothing() -> None:
+    n_empty = 0
+    for seed in range(400):
+        scores, budgets, masks = instance(seed)
+        prices = allocate(scores, budgets, masks).prices
+        actions, spent = choose_at(scores, budgets, prices, masks)
+        assert masks[np.arange(len(scores)), actions].all()
+        empty = np.asarray([budget.limit == 0.0 for budget in budgets], np.bool_)
+        assert (spent[empty] == 0.0).all(), seed
+        n_empty += int(empty.sum())
+    assert n_empty > 50
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

@@ -13,12 +13,13 @@ from agents.kinds import KINDS, Credit, discount_per_day, horizon_words, is_band
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_row_names_settings_of_its_kind_and_a_trainer(kind: str) -> None:
+def test_a_row_names_settings_of_its_kind_and_what_trains_it(kind: str) -> None:
     settings = settings_class(kind)()
     assert kind_of(settings) == kind
-    if not is_bandit(kind):
-        module, _, name = KINDS[kind].trainer.partition(":")
-        assert callable(getattr(import_module(module), name))
+    row = KINDS[kind]
+    assert is_bandit(kind) == bool(row.bandit) == (not row.trainer)
+    module, _, name = (row.trainer or f"{row.settings.partition(':')[0]}:{row.bandit}").partition(":")
+    assert callable(getattr(import_module(module), name))
 
 
 def test_settings_load_no_torch() -> None:

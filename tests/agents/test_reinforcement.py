@@ -72,6 +72,9 @@ def test_probabilities_are_those_of_the_choices(trainer: SB3Trainer, states: tup
     slack = 5.5 * np.sqrt(found[row] * (1.0 - found[row]) / n_draws)
     assert (np.abs(shares - found[row]) <= slack).all()
     np.testing.assert_array_equal(choices.propensities, found[row][choices.actions])
+    unasked = trainer.agent.act(*many, np.random.default_rng(3))
+    np.testing.assert_array_equal(unasked.actions, choices.actions)
+    assert unasked.propensities is None
 
 
 def test_without_exploration_the_best_is_certain(trainer: SB3Trainer, states: tuple[Any, Any]) -> None:

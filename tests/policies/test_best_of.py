@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import random
+import subprocess
+import sys
 from collections.abc import Sequence
 
 import numpy as np
@@ -79,6 +81,20 @@ def test_known_values() -> None:
     assert best_of_normals([-5.0, 0.0], [1e-300, 10.0]) == pytest.approx(
         [special.ndtr(-0.5), special.ndtr(0.5)], abs=1e-10
     )
+
+
+def test_an_arm_narrower_than_the_spacing_of_floats_ends() -> None:
+    """At -6.5 floats are 9e-16 apart, and half a panel of 4.34e-16 moves nothing: it must not be waited for."""
+    code = (
+        "import numpy as np\n"
+        "from policies.batch.best_of_normals import best_of_normals as of_many\n"
+        "from policies.best_of_normals import best_of_normals\n"
+        "print(*best_of_normals([0.0, -6.5], [1.0, 1e-16]))\n"
+        "print(*of_many(np.array([[0.0], [-6.5]]), np.array([[1.0], [1e-16]]), np.ones((2, 1), np.bool_))[:, 0])\n"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60.0)
+    found = [list(map(float, line.split())) for line in run.stdout.splitlines()]
+    assert found == [pytest.approx([1.0, 0.0], abs=1e-8)] * 2
 
 
 @pytest.mark.parametrize("sd", [math.inf, math.nan])

@@ -34,19 +34,3 @@ def mean_rewards(sums: Sums, initial: float) -> Floats:
 def for_everyone(values: Floats, n_users: int) -> Floats:
     """Return the same values in each row, shape (U, A)."""
     return np.broadcast_to(values, (n_users, len(values)))
-
-
-def scaled(rewards: Floats, low: float, high: float) -> Floats:
-    """Return rewards as shares of their range, shape (N,).
-
-    Raises:
-        ValueError: one is out of the range; the message names the first.
-    """
-    is_within = (rewards >= low) & (rewards <= high)
-    if not is_within.all():
-        row = int(is_within.argmin())
-        raise ValueError(
-            f"experience: rewards[{row}]: expected {low:g} to {high:g}, the config's reward_low and reward_high, got "
-            f"{rewards[row]:g}"
-        )
-    return (rewards - low) / (high - low)

@@ -77,7 +77,7 @@ def best_of_normals(means: Floats, sds: Floats, masks: Bools, found: Floats) -> 
                     everyone *= below[k]
                 for k in range(n_running):
                     found[row, running[k]] += rate[k] * everyone
-            x += 2.0 * half
+            x = max(x + 2.0 * half, np.nextafter(x, np.inf))
             n_left = 0
             for k in range(n_running):
                 a = running[k]

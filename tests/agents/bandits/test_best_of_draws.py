@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from itertools import pairwise
 from typing import Any
 
@@ -94,6 +96,19 @@ def test_a_draw_without_width_is_its_mean_and_the_first_of_equals_wins() -> None
     np.testing.assert_allclose(of_normals([0.0, 1.0, -1.0], [0.0, 2.0, 0.0]), [[1 - p, p, 0.0]], atol=ERROR)
     both = of_normals([0.0, 0.0, 0.0], [1.0, 1.0, 0.0])[0]  # the fixed one wins when both others are below it
     np.testing.assert_allclose(both, [0.375, 0.375, 0.25], atol=ERROR)
+
+
+def test_a_draw_narrower_than_the_spacing_of_floats_ends() -> None:
+    """A panel that moves nothing must not be waited for; compiled code heeds no timer of its own process."""
+    code = (
+        "import numpy as np\n"
+        "from agents.bandits.beliefs.best_of_normals import best_of_normals\n"
+        "found = np.zeros((1, 2))\n"
+        "best_of_normals(np.array([[0.0, -6.5]]), np.array([[1.0, 1e-16]]), np.ones((1, 2), np.bool_), found)\n"
+        "print(*found[0])\n"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120.0)
+    assert list(map(float, run.stdout.split())) == pytest.approx([1.0, 0.0], abs=ERROR)
 
 
 def test_normals_against_counting() -> None:

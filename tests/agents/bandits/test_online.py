@@ -11,9 +11,10 @@ import pytest
 
 import simulator.exact  # noqa: F401 - registers the worlds
 from agents.agent import Choices, Experience
-from agents.bandits.kinds import bandit
 from agents.bandits.online import OnlineTrainer
+from agents.bandits.ucb1 import UCB1Settings
 from agents.bandits.windows import Windows
+from agents.kinds import bandit
 from agents.problem import Problem, problem_of
 from tests.agents.bandits.worlds import SETTINGS
 
@@ -97,6 +98,15 @@ def test_a_reward_is_what_the_window_holds(window_hours: float, window_steps: in
     assert figures["sends"] == 0.75
     assert figures["reward"] == pytest.approx((2.0**12 - 1) * 6 / 36)
     assert trainer.n_steps == 36
+
+
+def test_what_lies_beyond_the_range_is_told() -> None:
+    """A window of one step: the rewards are 2 ** step * (1 + user), those below 2 and above 8 lie beyond."""
+    agent = bandit(UCB1Settings(reward_low=2.0, reward_high=8.0), PROBLEM)
+    figures = OnlineTrainer(agent, Clockwork(), 1).advance(12 * N_USERS)
+    rewards = [2.0**step * (1 + user) for step in range(12) if step % 4 != 3 for user in range(N_USERS)]
+    assert figures["learned"] == len(rewards)
+    assert figures["clipped"] == sum(reward < 2.0 or reward > 8.0 for reward in rewards) / len(rewards)
 
 
 @pytest.mark.parametrize("kind", ["linear_thompson", "recovering_softmax", "neural_linear"])

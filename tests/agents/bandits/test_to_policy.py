@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from agents.bandits.kinds import bandit
 from agents.bandits.recovering_softmax import RecoveringSoftmax, RecoveringSoftmaxSettings
+from agents.kinds import bandit
 from policies.batch.policy import BatchPolicy
 from policies.codec import read, write
 from policies.decide import Policy

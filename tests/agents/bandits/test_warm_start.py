@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from agents.bandits.kinds import bandit
 from agents.bandits.warm_start import AmountWithin, Booked, OutcomeWithin, experience_of
+from agents.kinds import bandit
 from agents.problem import vocabulary_problem
 from policies.ledger import OUTCOME_KINDS, LedgerWriter
 from tests.agents.bandits.worlds import SETTINGS, plain_problem
@@ -55,11 +55,15 @@ def by_hand(some: Any, followed: Any, hours: float, kind: int | None) -> list[fl
     return found
 
 
+def has_choice(some: Any) -> Any:
+    return np.array([np.count_nonzero(row) >= 2 for row in some.eligible])
+
+
 @pytest.mark.parametrize("hours", [0.5, 3.0])
 def test_rewards_are_outcomes_of_the_own_message_in_time(log: Any, hours: float) -> None:
     folder, some, followed = log
     last_hours = max(some.time_hours.max(), followed.time_hours.max())
-    is_known = some.time_hours + hours <= last_hours
+    is_known = (some.time_hours + hours <= last_hours) & has_choice(some)
     for reward, kind in ((OutcomeWithin("clicked", hours), CLICKED), (AmountWithin(hours), None)):
         found = experience_of(folder, vocabulary_problem(4), reward)
         expected = np.array(by_hand(some, followed, hours, kind))[is_known]
@@ -76,6 +80,8 @@ def test_booked_rewards_leave_out_what_is_not_known_yet(log: Any) -> None:
     found = experience_of(folder, vocabulary_problem(4), Booked())
     is_known = np.isfinite(some.reward)
     assert 0 < is_known.sum() < len(some)
+    is_known &= has_choice(some)
+    assert 0 < is_known.sum() < np.isfinite(some.reward).sum()  # some are left out for want of a choice
     np.testing.assert_array_equal(found.rewards, some.reward[is_known])
     np.testing.assert_array_equal(found.actions, some.action[is_known])
 

@@ -10,7 +10,7 @@ import pytest
 
 from agents.saved_state import load, save
 from experiments.training.course import Watcher, follow
-from experiments.training.source import load_training
+from experiments.training.source import load_training, training_names, training_path
 from experiments.training.train import build
 from tests.experiments.training.test_course import is_cut, nothing, same
 
@@ -70,3 +70,18 @@ def test_the_learned_policy_is_written_as_a_document(folder: Path) -> None:
     agent = build(plan).course.trainer.agent
     document = agent.to_policy("tried", is_exploring=False)
     assert (document.name, document.n_slots) == ("tried", 4)
+
+
+USERS = [name for name in training_names() if name.startswith("users-")]
+BANDITS = [name for name in USERS if "\ncredit:" in training_path(name).read_text("utf-8")]
+
+
+@pytest.mark.parametrize("name", BANDITS)
+def test_a_shipped_bandit_learns_past_its_window(name: str) -> None:
+    """80 hours of 64 users: rewards of whole windows in its own scenario, which may lie beyond a bandit's range."""
+    plan = load_training(name, {"environment.n_users": 64})
+    assert plan.config.credit is not None
+    assert plan.config.credit.window_hours < 80.0
+    figures = build(plan).course.trainer.advance(64 * 80)
+    assert figures["learned"] > 0.0
+    assert figures.get("clipped", 0.0) < 0.5

@@ -1,0 +1,60 @@
+"""The range of rewards of bandits whose theory wants them from 0 to 1, shared by their configs.
+
+Money has no bound, and a window adds up the money of days. A reward beyond the range counts as the bound, which keeps
+the proofs (they are then about the clipped reward) and makes rare great rewards worth less than they are; trainers tell
+how many were. A modelling choice: to refuse them would end a run at its first lucky day.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol, TypeVar
+
+import numpy as np
+
+from agents.agent import Floats
+
+
+class HasRange(Protocol):
+    """A config with the range of its rewards."""
+
+    @property
+    def reward_low(self) -> float:
+        """Counts as 0."""
+        ...
+
+    @property
+    def reward_high(self) -> float:
+        """Counts as 1."""
+        ...
+
+
+Ranged = TypeVar("Ranged", bound=HasRange)
+
+
+def with_range(settings: Ranged) -> Ranged:
+    """Return a config whose range is one; a validator of it.
+
+    Raises:
+        ValueError: reward_high is not above reward_low.
+    """
+    if settings.reward_low >= settings.reward_high:
+        raise ValueError(
+            f"reward_high: expected more than reward_low, {settings.reward_low}, got {settings.reward_high}"
+        )
+    return settings
+
+
+def scaled(rewards: Floats, settings: HasRange) -> Floats:
+    """Return rewards as shares of their range, 0 or 1 for what lies beyond it, shape (N,).
+
+    Args:
+        rewards: finite, as `Experience` holds them, shape (N,).
+        settings: with the range.
+    """
+    low, high = settings.reward_low, settings.reward_high
+    return (np.clip(rewards, low, high) - low) / (high - low)
+
+
+def n_clipped(rewards: Floats, settings: HasRange) -> int:
+    """Return how many rewards, shape (N,), lie beyond the range."""
+    return int(((rewards < settings.reward_low) | (rewards > settings.reward_high)).sum())
