@@ -233,23 +233,24 @@ def _best_prices(problem: _Problem, tolerance: float) -> Floats:
         return prices
     from scipy.optimize import linprog
 
-    scale = problem.most_prices[free]
+    # All in units of the value without budgets, so that nothing depends on the money's unit: a solver takes
+    # coefficients below 1e-9 for nothing.
+    scale, size = problem.most_prices[free], best
     cuts, offsets = [], []
     at, found = prices.copy(), prices.copy()
     value = best
     for _ in range(MOST_CUTS):
-        slope = (problem.limits - spent)[free] * scale
+        slope = (problem.limits - spent)[free] * scale / size
         cuts.append([*slope, -1.0])
-        offsets.append(float(slope @ (at[free] / scale)) - value)
-        size = max(1.0, abs(best))
+        offsets.append(float(slope @ (at[free] / scale)) - value / size)
         master = linprog(
             [*np.zeros(len(free)), 1.0],
-            A_ub=np.asarray(cuts) / size,
-            b_ub=np.asarray(offsets) / size,
+            A_ub=np.asarray(cuts),
+            b_ub=np.asarray(offsets),
             bounds=[*([(0.0, 1.0)] * len(free)), (None, None)],
             method="highs",
         )
-        if master.x is None or best - master.x[-1] <= tolerance * max(abs(best), 1e-300):
+        if master.x is None or best - master.x[-1] * size <= tolerance * best:
             break
         at = prices.copy()
         at[free] = master.x[:-1] * scale

@@ -6,9 +6,9 @@ state = load(path, {"kind": "linucb", "problem": problem.to_data(), ...})
 
 from __future__ import annotations
 
+import io
 import json
 import os
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -31,7 +31,9 @@ def save(path: Path, state: Mapping[str, npt.NDArray[np.generic]], header: Mappi
         header: plain data; what a reader must expect, all of it.
     """
     partial = path.with_name(path.name + ".partial")
-    text = json.dumps({"version": VERSION, **header}, sort_keys=True)
+    text = json.dumps({"version": VERSION, "arrays": sorted(state), **header}, sort_keys=True)
+    if reserved := {HEADER, "file"} & state.keys():
+        raise ValueError(f"save: {sorted(reserved)[0]!r}: expected another name for an array; this one is taken")
     arrays = {HEADER: np.frombuffer(text.encode(), np.uint8), **state}
     with partial.open("wb") as file:
         np.savez(file, **arrays)  # type: ignore[arg-type]
@@ -52,11 +54,20 @@ def load(path: Path, expected: Mapping[str, Any]) -> State:
             that does, what was expected and what is there.
         OSError: the file cannot be read.
     """
+    content = io.BytesIO(path.read_bytes())
     try:
-        with np.load(path, allow_pickle=False) as file:
+        # Of a damaged file NumPy, zipfile and the header's parser raise errors of many kinds.
+        file = np.load(content, allow_pickle=False)
+        if not isinstance(file, np.lib.npyio.NpzFile):
+            raise ValueError("a single array")
+        with file:
             state = {name: file[name] for name in file.files}
         header = json.loads(state.pop(HEADER).tobytes())
-    except (zipfile.BadZipFile, KeyError, ValueError, EOFError) as error:
+        if not isinstance(header, dict):
+            raise ValueError("its header is no mapping")
+        if header.pop("arrays", None) != sorted(state):
+            raise ValueError("its arrays are not those that its header names")
+    except Exception as error:  # noqa: BLE001
         raise ValueError(f"{path}: expected a state that Kairos saved, got something else ({error})") from None
     wanted = json.loads(json.dumps({"version": VERSION, **expected}))
     for name in sorted(wanted.keys() | header.keys()):

@@ -174,3 +174,13 @@ def test_what_makes_no_sense_is_refused(changes: dict[str, Any], message: str) -
     given |= changes
     with pytest.raises(ValueError, match=message):
         allocate(given["scores"], [Budget("sends", given["limit"], given["costs"])], given["masks"])
+
+
+@pytest.mark.parametrize("unit", [1e-12, 1e-8, 1.0, 9e5, 1e9, 1e15])
+def test_the_unit_of_money_changes_nothing(unit: float) -> None:
+    scores = np.random.default_rng(0).normal(size=(1000, 5))
+    budgets = [Budget("sends", 300, np.asarray([0.0, 1, 1, 2, 2])), Budget("mails", 90, np.asarray([0.0, 1, 0, 1, 0]))]
+    plain, scaled = allocate(scores, budgets), allocate(scores * unit, budgets)
+    assert scaled.value == pytest.approx(plain.value * unit, rel=2e-3)
+    assert scaled.bound == pytest.approx(plain.bound * unit, rel=1e-6)
+    assert scaled.gap <= 2e-3 * scaled.bound
