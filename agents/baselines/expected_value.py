@@ -56,19 +56,24 @@ GRID = tuple(ExpectedValue(window_hours=hours, sent_share=share, gap_hours=gap) 
 def propensity_model(log: Pilot, design: Candidates, window_hours: int, penalty: float) -> Floats:
     """Return weights by head, shape (3, D): 0 for silence, the logit of a click on the message itself by each channel.
 
-    A channel whose sends bring no more clicks than silence does is never chosen.
+    A channel whose sends bring no more clicks than silence does is never chosen; where both do not, nothing is sent.
 
     Args:
         window_hours: of the clicks; one of the pilot's.
 
     Raises:
-        ValueError: so it is with both channels.
+        ValueError: nobody clicked after a send.
 
     Source: the noisy-or of independent causes, Pearl, Probabilistic Reasoning in Intelligent Systems (1988), chapter 4,
     solved for the one cause. The regression weighs a row by 1 - b(x), a modelling choice: where others are clicked
     nearly always little can be told, and its residual y - b - (1 - b) p stays within [-1, 1]. Weights that depend on x
     alone leave the estimate consistent.
     """
+    if not log.clicks_within(window_hours)[log.is_send].any():
+        n_sends = int(log.is_send.sum())
+        raise ValueError(
+            f"expected_value: expected clicks within {window_hours} hours after the pilot's {n_sends} sends, got none"
+        )
     has_clicked = (log.clicks_within(window_hours) > 0).astype(np.float64)
     rows, heads = design.taken(log.observations, log.actions)
     silent = heads == NO_SEND
@@ -78,19 +83,12 @@ def propensity_model(log: Pilot, design: Candidates, window_hours: int, penalty:
     weights = log.weights * (1.0 - others)
     outcomes = (has_clicked - others) / (1.0 - others)
     found = np.zeros((design.n_heads, design.n_inputs))
-    is_clicked = False
     for head in (PUSH, EMAIL):
         is_own = heads == head
         if weights[is_own] @ outcomes[is_own] > 0:
             found[head] = logistic(rows[is_own], outcomes[is_own], weights[is_own], penalty)
-            is_clicked = True
         else:
             found[head, 0] = NEVER_POINTS
-    if not is_clicked:
-        raise ValueError(
-            f"expected_value: expected more clicks after the pilot's {int(log.is_send.sum())} sends than after silence "
-            f"within {window_hours} hours, got no more"
-        )
     return found
 
 

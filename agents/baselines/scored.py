@@ -52,6 +52,8 @@ class Scored(Settings):
 def threshold_at(best_scores: Floats, weights: Floats, sent_share: float) -> float:
     """Return the score that so large a share of occasions beats; one that all beat for a share of 1.
 
+    Where no candidate may be sent at all it is 0, which none beats.
+
     Args:
         best_scores: of the best candidate at each occasion, shape (N,).
         weights: how many occasions each stands for, shape (N,).
@@ -60,7 +62,10 @@ def threshold_at(best_scores: Floats, weights: Floats, sent_share: float) -> flo
     beaten = np.cumsum(weights[order]) / weights.sum()
     place = int(np.searchsorted(beaten, sent_share * (1 - 1e-12)))
     # Where only an unseen channel is eligible, no threshold may be beaten.
-    lowest = float(best_scores[best_scores > NEVER_POINTS / 2].min())
+    seen = best_scores[best_scores > NEVER_POINTS / 2]
+    if not len(seen):
+        return 0.0
+    lowest = float(seen.min())
     following = float(best_scores[order[place + 1]]) if place + 1 < len(order) else -np.inf
     if sent_share >= 1.0 or following < lowest:
         return lowest - max(1.0, abs(lowest))

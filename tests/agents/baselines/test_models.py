@@ -149,7 +149,7 @@ def test_expected_value_finds_the_propensity_and_adds_the_margin() -> None:
     assert (actions > 0).mean() > 0.99
     silent = made_up(100, 9, 0.5, known_effect, noise=0.0)
     silent.clicks[:] = 0
-    with pytest.raises(ValueError, match="expected_value: expected more clicks after the pilot's"):
+    with pytest.raises(ValueError, match="expected_value: expected clicks within 24 hours after the pilot's"):
         expected_value.propensity_model(silent, design, WINDOW, 1.0)
 
 
@@ -171,6 +171,10 @@ def test_clicks_on_other_messages_are_not_taken_for_clicks_on_the_one_sent() -> 
     fewer = np.where(log.actions % 2 == 0, others & (log.actions == 0), others) + log.clicks[:, 0] * (log.actions % 2)
     found = expected_value.propensity_model(replace(log, clicks=fewer[:, None]), design, WINDOW, 1e-3)
     assert (candidate_scores(design, fresh.observations, found)[:, 2::2] < NEVER_POINTS / 2).all()
+    fewer = others & ((log.actions == 0) | (rng.random(len(log)) < 0.5))
+    document = expected_value.ExpectedValue().document(replace(log, clicks=fewer[:, None].astype(float)))
+    agent = DocumentAgent(document, PROBLEM)
+    assert not agent.act(fresh.observations, fresh.masks, np.random.default_rng(0)).actions.any()
 
 
 @pytest.mark.parametrize("settings", TAUGHT, ids=lambda settings: settings.kind)
