@@ -18,7 +18,7 @@ from policies.document import Document, Scorecard
 
 MOST_WINDOW_HOURS = 672
 WINDOWS_HOURS = (24, 72, 168)
-SENT_SHARES = (0.05, 0.15, 0.4)
+SENT_SHARES = (0.1, 0.25, 0.6)
 GAPS_HOURS = (2, 8, 20, 44)
 KNOBS = tuple(product(WINDOWS_HOURS, SENT_SHARES, GAPS_HOURS))
 """Windows, shares and gaps that each model is tried with. A pilot has to have these windows."""
