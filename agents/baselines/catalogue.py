@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Annotated
-
-from pydantic import Field
+from typing import Any, Protocol
 
 from agents.baselines import (
     best_hour,
@@ -19,28 +17,33 @@ from agents.baselines import (
     triggered_first,
     uplift,
 )
-from agents.baselines.best_hour import BestHour
 from agents.baselines.document_agent import DocumentAgent
-from agents.baselines.expected_value import ExpectedValue
-from agents.baselines.fixed_hour import FixedHour
-from agents.baselines.frequency_cap import FrequencyCap
 from agents.baselines.pilot import Pilot
-from agents.baselines.priority import Priority
-from agents.baselines.simplest import Always, Never, RandomChoice
-from agents.baselines.survival import Survival
-from agents.baselines.triggered_first import TriggeredFirst
-from agents.baselines.uplift import Uplift
-from agents.baselines.volume import Volume
 from agents.problem import Problem
+from policies.document import Document
 
-Taught = ExpectedValue | Uplift | Survival
-Untaught = Never | Always | RandomChoice | FixedHour | BestHour | FrequencyCap | Priority | TriggeredFirst | Volume
-Baseline = Annotated[Taught | Untaught, Field(discriminator="kind")]
+
+class Baseline(Protocol):
+    """Settings of a baseline, and the policy that they stand for.
+
+    A model that a pilot teaches has `needs_pilot = True` as a class attribute and makes its document from the pilot;
+    the others have none and make it for a number of slots.
+    """
+
+    @property
+    def kind(self) -> str:
+        """Name of the baseline."""
+        ...
+
+    def document(self, source: Any, /) -> Document:
+        """Return the policy."""
+        ...
+
 
 GRIDS: Mapping[str, tuple[Baseline, ...]] = MappingProxyType(
     {
-        "never": (Never(),),
-        "always": (Always(),),
+        "never": (simplest.Never(),),
+        "always": (simplest.Always(),),
         "random": simplest.RANDOM_GRID,
         "fixed_hour": fixed_hour.GRID,
         "best_hour": best_hour.GRID,
@@ -58,7 +61,7 @@ GRIDS: Mapping[str, tuple[Baseline, ...]] = MappingProxyType(
 
 def needs_pilot(settings: Baseline) -> bool:
     """Return whether a baseline is a model that a pilot teaches."""
-    return isinstance(settings, ExpectedValue | Uplift | Survival)
+    return bool(getattr(settings, "needs_pilot", False))
 
 
 def baseline_agent(settings: Baseline, problem: Problem, log: Pilot | None = None) -> DocumentAgent:
@@ -75,9 +78,9 @@ def baseline_agent(settings: Baseline, problem: Problem, log: Pilot | None = Non
             f"baseline {settings.kind!r}: expected the feature vocabulary as it stands, got a problem of "
             f"{problem.n_features} other features"
         )
-    if isinstance(settings, ExpectedValue | Uplift | Survival):
+    if needs_pilot(settings):
         if log is None:
             raise ValueError(f"baseline {settings.kind!r}: expected a pilot that teaches it, got none")
         return DocumentAgent(settings.document(log), problem)
-    is_random = isinstance(settings, RandomChoice)
+    is_random = isinstance(settings, simplest.RandomChoice)
     return DocumentAgent(settings.document(problem.n_slots), problem, is_chance_the_policy=is_random)

@@ -35,7 +35,7 @@ def logistic(rows: Floats, outcomes: Floats, weights: Floats, penalty: float) ->
 
     Args:
         rows: regressors, the first of which is 1, shape (N, D).
-        outcomes: in [0, 1], shape (N,).
+        outcomes: in [0, 1], or estimates whose means are, at most 1 and above 0 on average, shape (N,).
         weights: shape (N,).
         penalty: half of it times |b|^2 is added to the negative log-likelihood; above 0.
 

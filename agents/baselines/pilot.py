@@ -1,4 +1,4 @@
-"""A pilot: decisions at random in an environment, and what followed each within a window; the models learn from it.
+"""A pilot: decisions at random in an environment, and what followed each within windows; the models learn from it.
 
 At every occasion something is sent with a known probability, each eligible candidate as likely, so that differences
 between those who were sent something and those who were not are effects. What follows a decision includes what later
@@ -7,6 +7,7 @@ random decisions do: effects are those of one more message to users who are othe
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -23,26 +24,26 @@ SLACK = 1e-5  # of a float32 logarithm
 
 @dataclass(frozen=True, eq=False)
 class Pilot:
-    """Decisions that were drawn, where there was something to choose, and their outcomes within the window.
+    """Decisions that were drawn, where there was something to choose, and their outcomes within W windows.
 
-    Silent decisions are far more than sends, so only a share of them is kept; `weights` makes up for it. Windows that
-    the horizon cuts are left out; after a user leaves there are zeros.
+    Silent decisions are far more than sends, so only a share of them is kept; `weights` makes up for it. Decisions
+    whose longest window the horizon cuts are left out, so that all windows tell of the same ones; after a user leaves
+    there are zeros.
 
     Attributes:
         problem: of the environment.
-        window_steps: length of a window; a decision's own step is the first.
+        windows_hours: lengths of the windows, rising; a decision's own hour is the first.
         observations, masks, actions: shapes (N, K), (N, A), (N,).
         propensities: probability of the action taken, shape (N,).
         weights: how many decisions a row stands for, shape (N,).
-        rewards: sum, as the environment pays them, shape (N,).
-        clicks: sum, shape (N,).
-        visits: steps within which the user came, shape (N,).
-        steps_to_visit: number of the step within which the user came first, 1 for the decision's own; window_steps + 1
-            where the user did not come, shape (N,).
+        rewards: sum within each window, as the environment pays them, shape (N, W).
+        clicks: number within each window, on whichever message, shape (N, W).
+        hours_to_visit: number of the hour within which the user came first, 1 for the decision's own; one more than the
+            longest window where the user did not come, shape (N,).
     """
 
     problem: Problem
-    window_steps: int
+    windows_hours: tuple[int, ...]
     observations: Observations
     masks: Bools
     actions: Ints
@@ -50,8 +51,7 @@ class Pilot:
     weights: Floats
     rewards: Floats
     clicks: Floats
-    visits: Floats
-    steps_to_visit: Ints
+    hours_to_visit: Ints
 
     def __len__(self) -> int:
         return len(self.actions)
@@ -61,13 +61,40 @@ class Pilot:
         """Where something was sent, shape (N,)."""
         return self.actions > 0
 
+    def rewards_within(self, hours: int) -> Floats:
+        """Return the sum of the rewards within one of the windows, shape (N,)."""
+        return self.rewards[:, self._place(hours)]
+
+    def clicks_within(self, hours: int) -> Floats:
+        """Return the number of clicks within one of the windows, shape (N,)."""
+        return self.clicks[:, self._place(hours)]
+
+    def came_within(self, hours: int) -> Bools:
+        """Return who came within any number of hours up to the longest window, shape (N,).
+
+        Raises:
+            ValueError: it is longer, so that later visits are not known.
+        """
+        if not 1 <= hours <= self.windows_hours[-1]:
+            raise ValueError(
+                f"pilot: window_hours: expected 1 to {self.windows_hours[-1]}, the longest window, got {hours}"
+            )
+        found: Bools = self.hours_to_visit <= hours
+        return found
+
+    def _place(self, hours: int) -> int:
+        if hours not in self.windows_hours:
+            known = ", ".join(map(str, self.windows_hours))
+            raise ValueError(f"pilot: window_hours: expected one of {known}, got {hours}")
+        return self.windows_hours.index(hours)
+
 
 def pilot(
     env: Any,
-    n_steps: int,
+    n_hours: int,
     *,
     send_prob: float,
-    window_steps: int,
+    windows_hours: tuple[int, ...],
     rng: np.random.Generator,
     seed: int,
     silent_keep_prob: float | None = None,
@@ -75,11 +102,11 @@ def pilot(
     """Return what a policy that draws at random led to.
 
     Args:
-        env: a Gymnasium vector environment with the vocabulary's features, autoreset SAME_STEP, and in its infos
-            `action_mask`, `clicks` and `elapsed_hours`.
-        n_steps: of the environment.
+        env: a Gymnasium vector environment with the vocabulary's features, steps of an hour, autoreset SAME_STEP, and
+            in its infos `action_mask`, `clicks` and `elapsed_hours`.
+        n_hours: of the environment.
         send_prob: of sending, where there is something to send, in (0, 1).
-        window_steps: at least 1.
+        windows_hours: rising, at least one, each at least 1.
         rng: of the decisions, and of which silent ones are kept.
         seed: of the environment.
         silent_keep_prob: share of silent decisions that are kept, in (0, 1]; None: as many as there are sends.
@@ -92,25 +119,28 @@ def pilot(
         raise ValueError("pilot: expected an environment with the vocabulary's features as they stand, got others")
     if not 0.0 < send_prob < 1.0:
         raise ValueError(f"pilot: send_prob: expected above 0 and below 1, got {send_prob}")
-    if not 1 <= window_steps <= n_steps:
-        raise ValueError(f"pilot: window_steps: expected 1 to n_steps = {n_steps}, got {window_steps}")
+    if not windows_hours or any(
+        a >= b for a, b in zip((0, *windows_hours), (*windows_hours, n_hours + 1), strict=True)
+    ):
+        raise ValueError(f"pilot: windows_hours: expected rising ones of 1 to n_hours = {n_hours}, got {windows_hours}")
     keep_prob = min(1.0, send_prob / (1.0 - send_prob)) if silent_keep_prob is None else silent_keep_prob
     if not 0.0 < keep_prob <= 1.0:
         raise ValueError(f"pilot: silent_keep_prob: expected above 0 and at most 1, got {silent_keep_prob}")
     observations, infos = env.reset(seed=seed)
     waiting: list[_Batch] = []
     complete: list[_Batch] = []
-    for _ in range(n_steps):
+    for _ in range(n_hours):
         masks = np.asarray(infos["action_mask"]) != 0
         actions, propensities = random_actions(masks, send_prob, rng)
-        waiting.append(_begun(observations, masks, actions, propensities, keep_prob, rng))
+        waiting.append(_begun(observations, masks, actions, propensities, windows_hours, keep_prob, rng))
         observations, rewards, terminated, truncated, infos = env.step(actions)
+        _require_hours(np.asarray(infos["elapsed_hours"])[~(terminated | truncated)])
         came = _visits(observations, infos)
         for batch in waiting:
             batch.add(rewards, np.asarray(infos["clicks"]), came, terminated, truncated)
-        if len(waiting) == window_steps:
+        if len(waiting) == windows_hours[-1]:
             complete.append(waiting.pop(0).without_the_cut())
-    return _joined(problem, window_steps, complete)
+    return _joined(problem, windows_hours, complete)
 
 
 def random_actions(masks: Bools, send_prob: float, rng: np.random.Generator) -> tuple[Ints, Floats]:
@@ -122,6 +152,13 @@ def random_actions(masks: Bools, send_prob: float, rng: np.random.Generator) -> 
     chosen = 1 + (masks[:, 1:].cumsum(axis=1) > k[:, None]).argmax(axis=1)
     propensities = np.where(is_send, send_prob / np.maximum(n_sends, 1), np.where(n_sends > 0, 1.0 - send_prob, 1.0))
     return np.where(is_send, chosen, 0), propensities
+
+
+def _require_hours(elapsed_hours: Floats) -> None:
+    """Raise where a step that no end cut short was not an hour: windows are counted in them."""
+    other = elapsed_hours[elapsed_hours != 1.0]
+    if len(other):
+        raise ValueError(f"pilot: expected an environment with steps of 1 hour, got one of {other[0]:g}")
 
 
 def _visits(observations: Observations, infos: dict[str, Any]) -> Bools:
@@ -150,32 +187,34 @@ class _Batch:
     weights: Floats
     rewards: Floats
     clicks: Floats
-    visits: Floats
-    steps_to_visit: Ints
+    hours_to_visit: Ints
     is_cut: Bools
     is_over: Bools
-    n_steps: int = 0
+    windows_hours: tuple[int, ...]
+    n_hours: int = 0
 
     def add(self, rewards: Floats, clicks: Ints, came: Bools, terminated: Bools, truncated: Bools) -> None:
-        """Add a step."""
-        self.n_steps += 1
+        """Add an hour, to the windows that are still open."""
+        self.n_hours += 1
         still = ~self.is_over
         seats = self.seats
-        self.rewards += np.where(still, rewards[seats], 0.0)
-        self.clicks += np.where(still, clicks[seats], 0)
-        is_visit = came[seats] & still
-        self.steps_to_visit[is_visit & (self.visits == 0)] = self.n_steps
-        self.visits += is_visit
+        first = bisect_left(self.windows_hours, self.n_hours)
+        self.rewards[:, first:] += np.where(still, rewards[seats], 0.0)[:, None]
+        self.clicks[:, first:] += np.where(still, clicks[seats], 0)[:, None]
+        self.hours_to_visit[came[seats] & still & (self.hours_to_visit == 0)] = self.n_hours
         self.is_over |= terminated[seats] | truncated[seats]
-        self.is_cut |= truncated[seats] & still
+        # A window that ends with the horizon is complete.
+        if self.n_hours < self.windows_hours[-1]:
+            self.is_cut |= truncated[seats] & still
 
     def without_the_cut(self) -> _Batch:
-        """Return the rows whose window is complete; one that ends with the horizon is not cut by it."""
-        never = self.visits == 0
-        self.steps_to_visit[never] = self.n_steps + 1
+        """Return the rows whose longest window is complete; one that ends with the horizon is not cut by it."""
+        self.hours_to_visit[self.hours_to_visit == 0] = self.n_hours + 1
         kept = ~self.is_cut
-        arrays = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "n_steps"}
-        return _Batch(**{name: rows[kept] for name, rows in arrays.items()}, n_steps=self.n_steps)
+        scalars = ("windows_hours", "n_hours")
+        arrays = {field.name: getattr(self, field.name) for field in fields(self) if field.name not in scalars}
+        rows = {name: array[kept] for name, array in arrays.items()}
+        return _Batch(**rows, windows_hours=self.windows_hours, n_hours=self.n_hours)
 
 
 def _begun(
@@ -183,6 +222,7 @@ def _begun(
     masks: Bools,
     actions: Ints,
     propensities: Floats,
+    windows_hours: tuple[int, ...],
     keep_prob: float,
     rng: np.random.Generator,
 ) -> _Batch:
@@ -197,24 +237,24 @@ def _begun(
         actions=actions[seats],
         propensities=propensities[seats],
         weights=np.where(actions[seats] > 0, 1.0, 1.0 / keep_prob),
-        rewards=np.zeros(n),
-        clicks=np.zeros(n),
-        visits=np.zeros(n),
-        steps_to_visit=np.zeros(n, np.int64),
+        rewards=np.zeros((n, len(windows_hours))),
+        clicks=np.zeros((n, len(windows_hours))),
+        hours_to_visit=np.zeros(n, np.int64),
         is_cut=np.zeros(n, np.bool_),
         is_over=np.zeros(n, np.bool_),
+        windows_hours=windows_hours,
     )
 
 
-def _joined(problem: Problem, window_steps: int, batches: list[_Batch]) -> Pilot:
-    names = [field.name for field in fields(Pilot) if field.name not in ("problem", "window_steps")]
+def _joined(problem: Problem, windows_hours: tuple[int, ...], batches: list[_Batch]) -> Pilot:
+    names = [field.name for field in fields(Pilot) if field.name not in ("problem", "windows_hours")]
     joined: dict[str, npt.NDArray[Any]] = {
         name: np.concatenate([getattr(batch, name) for batch in batches]) for name in names
     }
     if not (joined["actions"] > 0).any() or not (joined["actions"] == 0).any():
         raise ValueError(
-            f"pilot: expected complete windows of {window_steps} steps with sends and without, got "
+            f"pilot: expected complete windows of {windows_hours[-1]} hours with sends and without, got "
             f"{int((joined['actions'] > 0).sum())} and {int((joined['actions'] == 0).sum())}: more steps, users or a "
             f"higher send_prob are needed"
         )
-    return Pilot(problem=problem, window_steps=window_steps, **joined)
+    return Pilot(problem=problem, windows_hours=windows_hours, **joined)

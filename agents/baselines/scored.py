@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import product
+from typing import ClassVar
 
 import numpy as np
 from pydantic import Field
@@ -14,16 +16,26 @@ from agents.designs import NO_SEND, Candidates
 from agents.settings import Settings
 from policies.document import Document, Scorecard
 
+MOST_WINDOW_HOURS = 672
+WINDOWS_HOURS = (24, 72, 168)
+SENT_SHARES = (0.1, 0.25, 0.6)
+GAPS_HOURS = (2, 8, 20, 44)
+KNOBS = tuple(product(WINDOWS_HOURS, SENT_SHARES, GAPS_HOURS))
+"""Windows, shares and gaps that each model is tried with. A pilot has to have these windows."""
+
 
 class Scored(Settings):
     """What is tuned around a model's scores; the base of each such baseline's settings.
 
     Attributes:
+        window_hours: within which outcomes after a decision count; one of the pilot's windows.
         sent_share: the threshold, as the share of the pilot's occasions at which the best candidate beats it.
         hours, gap_hours, pushes_per_week: see `Frequency`.
         penalty: of the model's ridge, in decisions.
     """
 
+    needs_pilot: ClassVar[bool] = True
+    window_hours: int = Field(24, ge=1, le=MOST_WINDOW_HOURS)
     sent_share: float = Field(0.3, gt=0, le=1)
     hours: tuple[Hour, ...] = ()
     gap_hours: float = Field(20.0, ge=0, le=MOST_GAP_HOURS)
@@ -37,12 +49,10 @@ class Scored(Settings):
         return Document(name, n_slots, model, made_by="a pilot at random")
 
 
-SENT_SHARES = (0.02, 0.05, 0.1, 0.2, 0.4, 0.7, 1.0)
-GAPS_HOURS = (20.0, 44.0, 92.0)
-
-
 def threshold_at(best_scores: Floats, weights: Floats, sent_share: float) -> float:
     """Return the score that so large a share of occasions beats; one that all beat for a share of 1.
+
+    Where no candidate may be sent at all it is 0, which none beats.
 
     Args:
         best_scores: of the best candidate at each occasion, shape (N,).
@@ -52,7 +62,10 @@ def threshold_at(best_scores: Floats, weights: Floats, sent_share: float) -> flo
     beaten = np.cumsum(weights[order]) / weights.sum()
     place = int(np.searchsorted(beaten, sent_share * (1 - 1e-12)))
     # Where only an unseen channel is eligible, no threshold may be beaten.
-    lowest = float(best_scores[best_scores > NEVER_POINTS / 2].min())
+    seen = best_scores[best_scores > NEVER_POINTS / 2]
+    if not len(seen):
+        return 0.0
+    lowest = float(seen.min())
     following = float(best_scores[order[place + 1]]) if place + 1 < len(order) else -np.inf
     if sent_share >= 1.0 or following < lowest:
         return lowest - max(1.0, abs(lowest))

@@ -17,7 +17,7 @@ modelling choice, because its probabilities are exact in a document.
 from __future__ import annotations
 
 import math
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
@@ -26,7 +26,7 @@ from agents.agent import Floats, Observations
 from agents.baselines.frequency import MOST_GAP_HOURS, NEVER_POINTS
 from agents.baselines.linear import logistic
 from agents.baselines.pilot import Pilot
-from agents.baselines.scored import GAPS_HOURS, SENT_SHARES, threshold_at, without_the_unseen
+from agents.baselines.scored import KNOBS, MOST_WINDOW_HOURS, threshold_at, without_the_unseen
 from agents.designs import EMAIL, NO_SEND, PUSH, Candidates
 from agents.settings import Settings
 from policies.document import Document, Layer, Network, NetworkInput
@@ -41,43 +41,40 @@ class Survival(Settings):
     """What is tuned around the model of visits.
 
     Attributes:
+        window_hours: T, within which a visit counts; at most the pilot's longest window.
         sent_share: the threshold, as the share of the pilot's occasions at which the best candidate beats it.
         gap_hours: least time since the last send, whole hours.
         penalty: of the model's ridge, in decisions.
     """
 
+    needs_pilot: ClassVar[bool] = True
     kind: Literal["survival"] = "survival"
+    window_hours: int = Field(24, ge=1, le=MOST_WINDOW_HOURS)
     sent_share: float = Field(0.3, gt=0, le=1)
     gap_hours: int = Field(20, ge=0, le=int(MOST_GAP_HOURS))
     penalty: float = Field(10.0, gt=0, le=1e9)
 
-    def document(self, log: Pilot, within_steps: int | None = None) -> Document:
-        """Return the policy that a pilot teaches.
-
-        Args:
-            within_steps: T in steps of the environment; None: the pilot's window.
-        """
+    def document(self, log: Pilot) -> Document:
+        """Return the policy that a pilot teaches."""
         design = Candidates(log.problem)
-        heads = visit_model(log, design, log.window_steps if within_steps is None else within_steps, self.penalty)
+        heads = visit_model(log, design, self.window_hours, self.penalty)
         uplifts = np.where(log.masks[:, 1:], visit_uplifts(design, log.observations, heads)[:, 1:], -np.inf)
         threshold = threshold_at(uplifts.max(axis=1), log.weights, self.sent_share)
         model = network(design, heads, threshold, float(self.gap_hours), log.problem.n_slots)
         return Document(self.kind, log.problem.n_slots, model, made_by="a pilot at random")
 
 
-GRID = tuple(Survival(sent_share=share, gap_hours=int(gap)) for share in SENT_SHARES for gap in GAPS_HOURS)
+GRID = tuple(Survival(window_hours=hours, sent_share=share, gap_hours=gap) for hours, share, gap in KNOBS)
 
 
-def visit_model(log: Pilot, design: Candidates, within_steps: int, penalty: float) -> Floats:
+def visit_model(log: Pilot, design: Candidates, window_hours: int, penalty: float) -> Floats:
     """Return weights by head, shape (3, D): the logit of a visit within T after silence, a push, an e-mail.
 
     Raises:
-        ValueError: T is longer than the pilot's window, so that later visits are not known.
+        ValueError: T is longer than the pilot's longest window, so that later visits are not known.
     """
-    if not 1 <= within_steps <= log.window_steps:
-        raise ValueError(f"survival: within_steps: expected 1 to {log.window_steps}, the window, got {within_steps}")
     rows, heads = design.taken(log.observations, log.actions)
-    has_come = (log.steps_to_visit <= within_steps).astype(np.float64)
+    has_come = log.came_within(window_hours).astype(np.float64)
     found = np.zeros((design.n_heads, design.n_inputs))
     for head in range(design.n_heads):
         is_own = heads == head

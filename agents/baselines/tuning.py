@@ -12,11 +12,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Generic, TypeGuard, TypeVar
 
 import numpy as np
 
 from agents.agent import Floats, require_finite
+from agents.settings import Settings
 
 Candidate = TypeVar("Candidate")
 KEPT_SHARE = 0.5
@@ -56,12 +57,29 @@ class Tuning(Generic[Candidate]):
     trials: tuple[Trial[Candidate], ...]
 
     def to_markdown(self) -> str:
-        """Return the table of what was tried."""
+        """Return the table of what was tried, and where the best lies on the edge of it."""
         lines = ["| candidate | users | mean return | behind the best |", "|---|---|---|---|"]
         for trial in self.trials:
             behind = f"{trial.behind:.5g} ± {trial.standard_error:.2g}"
             lines.append(f"| {trial.candidate} | {trial.n_users} | {trial.mean:.5g} | {behind} |")
+        if edges := self.on_the_edge():
+            lines += ["", f"The best is on the grid's edge: {', '.join(edges)}."]
         return "\n".join(lines) + "\n"
+
+    def on_the_edge(self) -> tuple[str, ...]:
+        """Return, as `gap_hours 2`, each number of the best settings beyond which the grid has none: more may be won.
+
+        Where some candidates have None, which is no limit, that lies beyond the highest number.
+        """
+        found = []
+        for name, value in _fields(self.best).items():
+            values = [_fields(trial.candidate).get(name) for trial in self.trials]
+            numbers = {number for number in values if _is_number(number)}
+            if not _is_number(value) or len(numbers) < 2:
+                continue
+            if value == min(numbers) or (value == max(numbers) and None not in values):
+                found.append(f"{name} {value:g}")
+        return tuple(found)
 
 
 def tune(
@@ -109,6 +127,15 @@ def tune(
         if is_last:
             return Tuning(dropped[0].candidate, tuple(dropped))
         running, n_users = sorted(running[:n_kept]), min(2 * n_users, most_users)
+
+
+def _fields(candidate: object) -> dict[str, object]:
+    """Return a candidate's settings by name; one that is a value itself is called `candidate`."""
+    return dict(candidate) if isinstance(candidate, Settings) else {"candidate": candidate}
+
+
+def _is_number(value: object) -> TypeGuard[float]:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _checked(

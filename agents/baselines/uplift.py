@@ -21,8 +21,7 @@ from agents.agent import Floats
 from agents.baselines.linear import ridge, scorecard
 from agents.baselines.pilot import Pilot
 from agents.baselines.scored import (
-    GAPS_HOURS,
-    SENT_SHARES,
+    KNOBS,
     Scored,
     best_scores,
     threshold_at,
@@ -46,32 +45,44 @@ class Uplift(Scored):
         """Return the policy that a pilot teaches."""
         design = Candidates(log.problem)
         learner = t_learner if self.kind == "uplift_t" else x_learner
-        heads = learner(log, design, self.penalty)
+        heads = learner(log, design, self.window_hours, self.penalty)
         threshold = threshold_at(best_scores(log, design, heads), log.weights, self.sent_share)
         return self.around(self.kind, scorecard(design, heads), threshold, log.problem.n_slots)
 
 
-T_GRID = tuple(Uplift(kind="uplift_t", sent_share=share, gap_hours=gap) for share in SENT_SHARES for gap in GAPS_HOURS)
-X_GRID = tuple(Uplift(kind="uplift_x", sent_share=share, gap_hours=gap) for share in SENT_SHARES for gap in GAPS_HOURS)
+T_GRID = tuple(
+    Uplift(kind="uplift_t", window_hours=hours, sent_share=share, gap_hours=gap) for hours, share, gap in KNOBS
+)
+X_GRID = tuple(
+    Uplift(kind="uplift_x", window_hours=hours, sent_share=share, gap_hours=gap) for hours, share, gap in KNOBS
+)
 
 
-def t_learner(log: Pilot, design: Candidates, penalty: float) -> Floats:
-    """Return weights by head, shape (3, D): the outcome under silence, a push, an e-mail. Zeros for one never sent."""
+def t_learner(log: Pilot, design: Candidates, window_hours: int, penalty: float) -> Floats:
+    """Return weights by head, shape (3, D): the outcome under silence, a push, an e-mail.
+
+    A channel that was never sent by is never chosen.
+
+    Args:
+        window_hours: of the rewards; one of the pilot's.
+    """
+    rewards = log.rewards_within(window_hours)
     rows, heads = design.taken(log.observations, log.actions)
     found = np.zeros((design.n_heads, design.n_inputs))
     for head in range(design.n_heads):
         is_own = heads == head
         if is_own.any():
-            found[head] = ridge(rows[is_own], log.rewards[is_own], log.weights[is_own], penalty)
+            found[head] = ridge(rows[is_own], rewards[is_own], log.weights[is_own], penalty)
     return without_the_unseen(found, heads)
 
 
-def x_learner(log: Pilot, design: Candidates, penalty: float) -> Floats:
+def x_learner(log: Pilot, design: Candidates, window_hours: int, penalty: float) -> Floats:
     """Return weights by head, shape (3, D): zeros for silence, the uplift of a push, of an e-mail.
 
     Of silent rows every eligible candidate is imputed: none of them was sent, and each could have been.
     """
-    outcomes = t_learner(log, design, penalty)
+    rewards = log.rewards_within(window_hours)
+    outcomes = t_learner(log, design, window_hours, penalty)
     rows, heads = design.taken(log.observations, log.actions)
     silent = np.flatnonzero(heads == NO_SEND)
     found = np.zeros((design.n_heads, design.n_inputs))
@@ -81,12 +92,12 @@ def x_learner(log: Pilot, design: Candidates, penalty: float) -> Floats:
         if not is_sent.any():
             continue
         sent = rows[is_sent]
-        of_sent = ridge(sent, log.rewards[is_sent] - _under_silence(sent, outcomes), log.weights[is_sent], penalty)
+        of_sent = ridge(sent, rewards[is_sent] - _under_silence(sent, outcomes), log.weights[is_sent], penalty)
         which, action = np.nonzero(log.masks[silent][:, head::2])
         users = silent[which]
         others, _ = design.taken(log.observations[users], head + 2 * action)
         n_each = log.masks[silent][:, head::2].sum(axis=1)[which]
-        gains = others @ outcomes[head] - log.rewards[users]
+        gains = others @ outcomes[head] - rewards[users]
         of_silent = ridge(others, gains, log.weights[users] / n_each, penalty) if len(users) else of_sent
         found[head] = share * of_silent + (1 - share) * of_sent
     return without_the_unseen(found, heads)

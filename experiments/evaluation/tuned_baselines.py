@@ -11,6 +11,7 @@ from agents.agent import Floats
 from agents.baselines.catalogue import GRIDS, Baseline, baseline_agent, needs_pilot
 from agents.baselines.document_agent import DocumentAgent
 from agents.baselines.pilot import Pilot, pilot
+from agents.baselines.scored import WINDOWS_HOURS
 from agents.baselines.tuning import Tuning, tune
 from agents.baselines.volume import best_volumes, pilot_volumes
 from agents.problem import vocabulary_problem
@@ -35,9 +36,8 @@ class Effort:
 
     Attributes:
         first_users, most_users: that every candidate meets, and the last ones; see `tune`.
-        pilot_users, pilot_days: of the pilot at random, decided for every hour.
+        pilot_users, pilot_days: of the pilot at random, decided for every hour; longer than its longest window.
         send_prob: of the pilot, for each hour at which something is eligible.
-        window_hours: within which outcomes of the pilot count.
         volume_users, volume_days: of the pilot with volumes.
         horizon_days: of the evaluations; None: the scenario's.
     """
@@ -47,7 +47,6 @@ class Effort:
     pilot_users: int = 4096
     pilot_days: int = 35
     send_prob: float = 0.03
-    window_hours: int = 168
     volume_users: int = 8192
     volume_days: int = 84
     horizon_days: int | None = None
@@ -127,7 +126,7 @@ def scenario_pilot(scenario: Scenario, seed: int, effort: Effort, n_slots: int) 
         env,
         effort.pilot_days * 24,
         send_prob=effort.send_prob,
-        window_steps=effort.window_hours,
+        windows_hours=WINDOWS_HOURS,
         rng=np.random.default_rng([seed, PILOT_USERS_FROM]),
         seed=seed + PILOT_USERS_FROM,
     )

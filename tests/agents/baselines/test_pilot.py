@@ -7,13 +7,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from agents.baselines.pilot import Pilot, pilot
+from agents.baselines.pilot import pilot
 from agents.baselines.volume import pilot_volumes
 from simulator.environments.vector import NotifyVectorEnv
 from simulator.records import Metric
 from tests.simulator.seated import scenario
 
-WINDOW = 30
+WINDOWS = (5, 30)
+WINDOW = WINDOWS[-1]
 STEPS = 120
 USERS = 40
 
@@ -61,44 +62,53 @@ def test_windows_hold_what_the_environment_did_after_each_decision() -> None:
     # A horizon of four days: episodes end, and users are reseated, within the pilot.
     env = watched(days=4)
     found = pilot(
-        env, STEPS, send_prob=0.2, window_steps=WINDOW, rng=np.random.default_rng(1), seed=3, silent_keep_prob=1.0
+        env, STEPS, send_prob=0.2, windows_hours=WINDOWS, rng=np.random.default_rng(1), seed=3, silent_keep_prob=1.0
     )
-    row, n_left = 0, 0
+    row, n_left, n_last = 0, 0, 0
     for t in range(STEPS - WINDOW + 1):
         for seat in range(USERS):
             first = env.steps[t]
             if not first["masks"][seat, 1:].any():
                 continue
-            reward, clicks, visits, to_visit, fate = 0.0, 0, 0, WINDOW + 1, ""
+            rewards, clicks, to_visit, fate = np.zeros(2), np.zeros(2), WINDOW + 1, ""
             for k, step in enumerate(env.steps[t : t + WINDOW]):
-                reward += step["rewards"][seat]
-                clicks += step["clicks"][seat]
+                is_within = k < np.asarray(WINDOWS)
+                rewards[is_within] += step["rewards"][seat]
+                clicks[is_within] += step["clicks"][seat]
                 is_end = step["terminated"][seat] or step["truncated"][seat]
                 # The books of a user who ended are gone; who left had its last session before or within the step.
                 if not is_end and step["came"][seat]:
-                    visits += 1
                     to_visit = min(to_visit, k + 1)
                 if is_end:
-                    fate = "left" if step["terminated"][seat] else "cut"
+                    is_last = k == WINDOW - 1
+                    fate = "left" if step["terminated"][seat] else "ends with it" if is_last else "cut"
                     break
             if fate == "cut":
                 continue
             n_left += fate == "left"
+            n_last += fate == "ends with it"
             np.testing.assert_array_equal(found.observations[row], first["observations"][seat])
             np.testing.assert_array_equal(found.masks[row], first["masks"][seat] != 0)
             assert found.actions[row] == first["actions"][seat]
-            assert found.rewards[row] == pytest.approx(reward, abs=1e-12)
-            assert found.clicks[row] == clicks
+            np.testing.assert_allclose(found.rewards[row], rewards, atol=1e-12)
+            np.testing.assert_array_equal(found.clicks[row], clicks)
             if fate == "":
-                assert (found.visits[row], found.steps_to_visit[row]) == (visits, to_visit)
+                assert found.hours_to_visit[row] == to_visit
             row += 1
     assert row == len(found) > 300
     assert n_left > 0
+    assert n_last > 0
+    for k, hours in enumerate(WINDOWS):
+        np.testing.assert_array_equal(found.rewards_within(hours), found.rewards[:, k])
+        np.testing.assert_array_equal(found.clicks_within(hours), found.clicks[:, k])
+    np.testing.assert_array_equal(found.came_within(7), found.hours_to_visit <= 7)
+    with pytest.raises(ValueError, match="pilot: window_hours: expected one of 5, 30, got 24"):
+        found.rewards_within(24)
     assert (found.weights == 1.0).all()
 
 
 def test_silent_rows_stand_for_those_that_were_not_kept() -> None:
-    arguments: dict[str, Any] = {"send_prob": 0.1, "window_steps": 5, "seed": 3}
+    arguments: dict[str, Any] = {"send_prob": 0.1, "windows_hours": (2, 5), "seed": 3}
     all_rows = pilot(watched(), 100, rng=np.random.default_rng(1), silent_keep_prob=1.0, **arguments)
     some = pilot(watched(), 100, rng=np.random.default_rng(1), **arguments)
     n_silent = int((some.actions == 0).sum())
@@ -110,19 +120,22 @@ def test_silent_rows_stand_for_those_that_were_not_kept() -> None:
 
 
 def test_what_cannot_be_piloted_is_refused() -> None:
-    arguments: dict[str, Any] = {"send_prob": 0.1, "window_steps": 5, "seed": 3, "rng": np.random.default_rng(0)}
+    arguments: dict[str, Any] = {"send_prob": 0.1, "windows_hours": (2, 5), "seed": 3, "rng": np.random.default_rng(0)}
     for changed, message in (
         ({"send_prob": 1.0}, "pilot: send_prob: expected above 0 and below 1, got 1.0"),
-        ({"window_steps": 20}, "pilot: window_steps: expected 1 to n_steps = 10, got 20"),
+        ({"windows_hours": (5, 20)}, r"pilot: windows_hours: expected rising ones of 1 to n_hours = 10, got \(5, 20\)"),
+        ({"windows_hours": (5, 2)}, r"pilot: windows_hours: expected rising ones of 1 to n_hours = 10, got \(5, 2\)"),
+        ({"windows_hours": ()}, r"pilot: windows_hours: expected rising ones of 1 to n_hours = 10, got \(\)"),
         ({"silent_keep_prob": 0.0}, "pilot: silent_keep_prob: expected above 0 and at most 1"),
     ):
         with pytest.raises(ValueError, match=message):
             pilot(watched(), 10, **(arguments | changed))
-    with pytest.raises(ValueError, match="pilot: expected complete windows of 5 steps with sends and without, got 0"):
+    with pytest.raises(ValueError, match="pilot: expected complete windows of 5 hours with sends and without, got 0"):
         pilot(watched(n=2), 10, **(arguments | {"send_prob": 1e-9}))
     with pytest.raises(ValueError, match="expected an environment with the vocabulary's features"):
         pilot(watched(mode="daily"), 10, **arguments)
-    assert Pilot.__annotations__["problem"] == "Problem"
+    with pytest.raises(ValueError, match="pilot: expected an environment with steps of 1 hour, got one of 6"):
+        pilot(watched(epoch_hours=6), 10, **arguments)
 
 
 def test_users_keep_the_volume_that_they_were_assigned() -> None:

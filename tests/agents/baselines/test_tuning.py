@@ -56,6 +56,26 @@ def test_the_first_of_equals_is_taken_and_the_table_shows_all() -> None:
     assert found.trials[1].behind == 0.0
 
 
+def test_the_table_says_where_the_best_is_on_the_edge_of_the_grid() -> None:
+    def told(gap_hours: float, pushes: int | None) -> str:
+        grid = [
+            FrequencyCap(gap_hours=gap, pushes_per_week=most, hours=(18,))
+            for gap in (2.0, 8.0, 20.0)
+            for most in (1, 2, None)
+        ]
+        best = FrequencyCap(gap_hours=gap_hours, pushes_per_week=pushes, hours=(18,))
+        found = tune(grid, lambda candidate, first, n: np.full(n, candidate == best), first_users=2, most_users=4)
+        assert found.best == best
+        return found.to_markdown().rpartition("|\n")[2]
+
+    assert told(2.0, 1) == "\nThe best is on the grid's edge: gap_hours 2, pushes_per_week 1.\n"
+    assert told(20.0, 2) == "\nThe best is on the grid's edge: gap_hours 20.\n"
+    # No limit at all is beyond two a week.
+    assert told(8.0, 2) == told(8.0, None) == ""
+    numbers = tune([1.0, 2.0], lambda candidate, first, n: np.full(n, candidate), first_users=2, most_users=2)
+    assert numbers.on_the_edge() == ("candidate 2",)
+
+
 def test_what_cannot_be_tuned_is_refused() -> None:
     with pytest.raises(ValueError, match="expected at least one candidate, got none"):
         tune([], noisy_returns, first_users=1, most_users=1)

@@ -84,8 +84,8 @@ def survival_log() -> Pilot:
     log = made_up(20_000, 21, 0.5, known_effect, noise=0.0)
     rng = np.random.default_rng(22)
     has_come = rng.random(len(log)) < 1 / (1 + np.exp(1.0 - known_effect(log.observations, log.actions)))
-    steps = np.where(has_come, rng.integers(1, 25, len(log)), 25)
-    return replace(log, steps_to_visit=steps)
+    hours = np.where(has_come, rng.integers(1, 25, len(log)), 25)
+    return replace(log, hours_to_visit=hours)
 
 
 def test_visit_uplifts_are_recovered() -> None:
@@ -97,7 +97,7 @@ def test_visit_uplifts_are_recovered() -> None:
         expected = 1 / (1 + np.exp(1.0 - effects)) - 1 / (1 + math.e)
         # 37 weights each of two models of 5,000 rows and more: a mean square of 2 * 37 / 5e3 * p (1 - p) = .003.
         assert float(np.square(found[:, action] - expected).mean()) < 0.006
-    with pytest.raises(ValueError, match="survival: within_steps: expected 1 to 24, the window, got 25"):
+    with pytest.raises(ValueError, match="pilot: window_hours: expected 1 to 24, the longest window, got 25"):
         survival.visit_model(log, design, 25, 1.0)
 
 
@@ -128,7 +128,9 @@ def test_the_network_is_the_model_with_its_gap() -> None:
 def test_a_channel_that_was_never_tried_is_never_chosen_by_survival() -> None:
     log = survival_log()
     pushes = np.flatnonzero((log.actions == 0) | (log.actions % 2 == 1))
-    rows = {name: getattr(log, name)[pushes] for name in log.__annotations__ if name not in ("problem", "window_steps")}
+    rows = {
+        name: getattr(log, name)[pushes] for name in log.__annotations__ if name not in ("problem", "windows_hours")
+    }
     document = survival.Survival(sent_share=1.0, gap_hours=0).document(replace(log, **rows))
     actions = DocumentAgent(document, PROBLEM).act(log.observations, log.masks, np.random.default_rng(0)).actions
     assert not ((actions > 0) & (actions % 2 == 0)).any()

@@ -85,7 +85,7 @@ def test_fifths_are_by_sessions_in_silence() -> None:
 def test_every_baseline_can_be_tuned_on_a_scenario() -> None:
     # Too few users to choose well: that each goes through its pilot, its search and its document is what is held here.
     effort = Effort(
-        first_users=2, most_users=4, pilot_users=64, pilot_days=4, send_prob=0.3, window_hours=12, volume_users=32,
+        first_users=2, most_users=4, pilot_users=64, pilot_days=8, send_prob=0.3, volume_users=32,
         volume_days=3, horizon_days=2,
     )  # fmt: skip
     world = scenario(calendar__horizon_days=12)
