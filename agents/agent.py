@@ -190,3 +190,13 @@ def require_state(expected: Mapping[str, tuple[int, ...]], state: Mapping[str, n
     for name, shape in expected.items():
         if state[name].shape != shape:
             raise ValueError(f"state: {name}: expected shape {shape}, got {state[name].shape}")
+
+
+def joined(parts: Mapping[str, Mapping[str, npt.NDArray[Any]]]) -> State:
+    """Return the states of some parts as one, named `part.name`; `part_of` takes one out again."""
+    return {f"{part}.{name}": values for part, of in parts.items() for name, values in of.items()}
+
+
+def part_of(state: Mapping[str, npt.NDArray[np.generic]], part: str) -> State:
+    """Return the state of one part of a state that was `joined`."""
+    return {name.removeprefix(f"{part}."): values for name, values in state.items() if name.startswith(f"{part}.")}

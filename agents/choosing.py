@@ -6,6 +6,8 @@ import numpy as np
 import numpy.typing as npt
 
 from agents.agent import Bools, Choices, Floats, Ints
+from policies.batch import exploration
+from policies.exploration import Epsilon, Softmax
 
 
 def greedy_actions(scores: Floats, masks: Bools) -> Ints:
@@ -34,21 +36,20 @@ def certainly(actions: Ints, n_actions: int) -> Floats:
 def epsilon_probabilities(scores: Floats, masks: Bools, epsilon: float) -> Floats:
     """Return the greedy action's probability 1 - epsilon and epsilon shared by all eligible, shape (U, A).
 
-    The arithmetic is that of `policies.exploration`, so that documents agree to the last bit.
+    The arithmetic is that of documents, so that both agree to the last bit.
     """
-    n_eligible = masks.sum(axis=1)
-    share = epsilon / n_eligible
-    found = np.where(masks, share[:, None], 0.0)
-    found[np.arange(len(scores)), greedy_actions(scores, masks)] = 1.0 - (n_eligible - 1) * share
-    return found
+    return _explored(scores, masks, Epsilon(epsilon))
 
 
 def softmax_probabilities(scores: Floats, masks: Bools, temperature: float) -> Floats:
     """Return probabilities in proportion to exp(score / temperature) over the eligible, shape (U, A)."""
+    return _explored(scores, masks, Softmax(temperature))
+
+
+def _explored(scores: Floats, masks: Bools, how: Epsilon | Softmax) -> Floats:
+    """Return what `policies.batch` makes of preferences, which has users along the last axis."""
     held = np.where(masks, scores, -np.inf)
-    weights = np.exp((held - held.max(axis=1, keepdims=True)) / temperature)
-    shares: Floats = weights / weights.sum(axis=1, keepdims=True)
-    return shares
+    return np.ascontiguousarray(exploration.probabilities(held.T, masks.T, how).T)
 
 
 def draw_actions(probabilities: Floats, uniforms: npt.NDArray[np.float64]) -> Ints:
@@ -58,11 +59,7 @@ def draw_actions(probabilities: Floats, uniforms: npt.NDArray[np.float64]) -> In
         probabilities: shape (U, A).
         uniforms: in [0, 1), shape (U,).
     """
-    # The first whose reach is beyond the number: one without a share reaches no further than the one before it.
-    is_beyond = uniforms[:, np.newaxis] < probabilities.cumsum(axis=1)
-    last = probabilities.shape[1] - 1 - (probabilities > 0.0)[:, ::-1].argmax(axis=1)
-    chosen: Ints = np.where(is_beyond[:, -1], is_beyond.argmax(axis=1), last)
-    return chosen
+    return exploration.draw(probabilities.T, uniforms)
 
 
 def drawn_choices(probabilities: Floats, rng: np.random.Generator) -> Choices:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import click
 
@@ -17,28 +17,46 @@ if TYPE_CHECKING:
 
     from simulator.config import Scenario
 
+Loaded = TypeVar("Loaded")
+Short = dict[str, tuple[str, int | None]]
+
 
 def chosen_scenario(
     config: str, users: int | None, days: int | None, seed: int | None, settings: tuple[str, ...]
 ) -> Scenario:
     """Return the scenario with the options written over it; faults are told by the option's own name."""
-    from dataclasses import replace
+    from experiments.config import load_scenario
 
-    from experiments.config import ConfigError, load_scenario, read_setting
-
-    short = {
+    short: Short = {
         "population.n_users": ("--users", users),
         "calendar.horizon_days": ("--days", days),
         "seed": ("--seed", seed),
     }
-    overrides = dict(read_setting(setting) for setting in settings)
+    return with_options(load_scenario, config, short, settings)
+
+
+def with_options(
+    load: Callable[[str, dict[str, object]], Loaded], config: str, short: Short, settings: tuple[str, ...]
+) -> Loaded:
+    """Return what a config loads to with options written over it; faults are told by the option's own name.
+
+    Args:
+        load: from the config and values by dotted path.
+        short: by dotted path, the option that stands for it and its value, None where it is not given.
+        settings: of `--set`.
+    """
+    from dataclasses import replace
+
+    from experiments.config import ConfigError, read_setting
+
+    overrides: dict[str, object] = dict(read_setting(setting) for setting in settings)
     for path, (option, value) in short.items():
         if value is not None:
             if path in overrides:
                 raise click.UsageError(f"{option} and --set {path} say the same thing; give one of them.")
             overrides[path] = value
     try:
-        return load_scenario(config, overrides)
+        return load(config, overrides)
     except ConfigError as error:
         raise ConfigError(
             replace(fault, file=short[fault.path][0])

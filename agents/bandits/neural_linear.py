@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
-from agents.agent import Bools, Choices, Experience, Floats, Ints, Observations, State, require_state
+from agents.agent import Bools, Choices, Experience, Floats, Ints, Observations, State, joined, part_of, require_state
 from agents.bandits.bandit import Bandit
 from agents.bandits.beliefs.forgetting import Forever, Forgetting
 from agents.bandits.beliefs.linear_posterior import LinearPosterior
@@ -132,21 +132,17 @@ class NeuralMemory:
             "network": self.design.weights,
             "decisions": self.of_row,
         }
-        found = {f"{part}.{name}": np.array(values) for part, of in parts.items() for name, values in of.items()}
+        found = {name: np.array(values) for name, values in joined(parts).items()}
         return {**found, "rows": self.rows.copy(), "n_seen": np.asarray([self.n_seen])}
 
     def restore(self, state: Mapping[str, npt.NDArray[np.generic]]) -> None:
         """Take up what `state` returned."""
         require_state({name: values.shape for name, values in self.state().items()}, state)
-        of = {part: _part(state, part) for part in ("sums", "network", "decisions")}
+        of = {part: part_of(state, part) for part in ("sums", "network", "decisions")}
         self.design.weights = {name: np.array(values, np.float64) for name, values in of["network"].items()}
         self.of_row = {name: np.array(values, np.float64) for name, values in of["decisions"].items()}
         self.rows, self.n_seen = np.array(state["rows"], np.float64), int(state["n_seen"][0])
         self.posterior.restore(of["sums"])
-
-
-def _part(state: Mapping[str, npt.NDArray[np.generic]], part: str) -> State:
-    return {name.removeprefix(f"{part}."): values for name, values in state.items() if name.startswith(f"{part}.")}
 
 
 class NeuralLinear(Bandit):

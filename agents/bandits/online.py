@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from agents.agent import Experience, Learner, State
+from agents.agent import Experience, Learner, State, joined, part_of
 from agents.bandits.reward_range import HasRange, n_clipped
 from agents.bandits.windows import Windows
 
@@ -106,11 +106,11 @@ class OnlineTrainer:
                 "n_steps": np.asarray([self.n_steps]),
             },
         }
-        return {f"{part}.{name}": values for part, of in parts.items() for name, values in of.items()}
+        return joined(parts)
 
     def restore(self, state: Mapping[str, npt.NDArray[np.generic]]) -> None:
         """Go on where a state was taken."""
-        own = _part(state, "trainer")
+        own = part_of(state, "trainer")
         wanted = {"generator": (WORDS,), "observations": self._observations.shape, "masks": self._masks.shape}
         for name, shape in {**wanted, "n_steps": (1,)}.items():
             if name not in own or own[name].shape != shape:
@@ -118,11 +118,11 @@ class OnlineTrainer:
                 raise ValueError(
                     f"state: trainer.{name}: expected shape {shape}, got {got}: it is of another environment"
                 )
-        self.agent.restore(_part(state, "agent"))
-        self._venv.restore(_part(state, "environment"))
+        self.agent.restore(part_of(state, "agent"))
+        self._venv.restore(part_of(state, "environment"))
         n_kept = self._masks.shape if self._keeps_probabilities else (len(self._masks), 0)
         shapes = {"observations": self._observations.shape, "masks": self._masks.shape, "probabilities": n_kept}
-        self._windows.restore(_part(state, "windows"), shapes)
+        self._windows.restore(part_of(state, "windows"), shapes)
         self._rng.bit_generator.state = _generator_state(own["generator"])
         self._observations, self._masks = np.array(own["observations"]), np.array(own["masks"])
         self.n_steps = int(own["n_steps"][0])
@@ -133,10 +133,6 @@ def _masks(infos: Mapping[str, Any]) -> npt.NDArray[np.bool_]:
         raise ValueError(f"OnlineTrainer: expected infos['action_mask'], got {sorted(infos)}")
     masks: npt.NDArray[np.bool_] = np.asarray(infos["action_mask"]) != 0
     return masks
-
-
-def _part(state: Mapping[str, npt.NDArray[np.generic]], part: str) -> State:
-    return {name.removeprefix(f"{part}."): values for name, values in state.items() if name.startswith(f"{part}.")}
 
 
 def _generator_words(rng: np.random.Generator) -> npt.NDArray[np.uint64]:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from agents.agent import State
+from agents.agent import State, joined
 from agents.problem import problem_of
 from agents.reinforcement.agent import AnySettings, Model, SB3Agent
 from agents.reinforcement.averaging import AveragedPolicy
@@ -123,9 +123,7 @@ class SB3Trainer:
         whole: State = {ABOUT: np.frombuffer(self._about().encode(), np.uint8)}
         average = {} if self._average is None else self._average.state()
         parts = (model_state(self.model), self.venv.state(), self._generators.state(), average)
-        for part, arrays in zip(PARTS, parts, strict=True):
-            whole |= {f"{part}.{name}": array for name, array in arrays.items()}
-        return whole
+        return whole | joined(dict(zip(PARTS, parts, strict=True)))
 
     def restore(self, state: Mapping[str, npt.NDArray[np.generic]]) -> None:
         """Go on where a state was taken; see `agents.trainer.Trainer`."""

@@ -8,7 +8,6 @@ import os
 import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -75,27 +74,14 @@ def train(
 
 def _plan(config: str, settings: tuple[str, ...], seed: int | None, steps: int | None) -> Plan:
     """Return the plan with the options written over it; faults are told by the option's own name."""
-    from experiments.config import ConfigError, read_setting
+    from experiments.run_options import with_options
     from experiments.training.source import load_training
 
     short = {"seed": ("--seed", seed), "training.n_steps": ("--steps", steps)}
-    overrides = dict(read_setting(setting) for setting in settings)
-    for path, (option, value) in short.items():
-        if value is not None:
-            if path in overrides:
-                raise click.UsageError(f"{option} and --set {path} say the same thing; give one of them.")
-            overrides[path] = value
     try:
-        return load_training(config, overrides)
+        return with_options(load_training, config, short, settings)
     except ModuleNotFoundError as error:
         raise click.ClickException(str(error)) from None
-    except ConfigError as error:
-        raise ConfigError(
-            replace(fault, file=short[fault.path][0])
-            if fault.file == "--set" and fault.path in short and short[fault.path][1] is not None
-            else fault
-            for fault in error.faults
-        ) from None
 
 
 def _run(plan: Plan, folder: TrainingFolder, is_resuming: bool, *, is_quiet: bool) -> Result | None:

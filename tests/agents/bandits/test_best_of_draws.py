@@ -10,15 +10,33 @@ from typing import Any
 import numpy as np
 import pytest
 from scipy.integrate import quad
-from scipy.special import ndtr
+from scipy.special import log_ndtr, ndtr
 from scipy.stats import beta, norm
 
 from agents.bandits.beliefs.best_of_betas import best_of_betas
-from agents.bandits.beliefs.best_of_normals import best_of_normals, best_of_normals_reference
+from agents.bandits.beliefs.best_of_normals import DENSITY_AT_0, best_of_normals
 from policies.best_of_normals import best_of_normals as of_documents
 
 ERROR = 1e-6
 FALSE_ALARM = 1e-6
+
+
+def by_other_nodes(means: Any, sds: Any, masks: Any) -> Any:
+    """The same in NumPy: in each draw's own range, cut at every draw's every half sd; only for sds > 0."""
+    n_rows = len(means)
+    steps = np.linspace(-8.0, 8.0, 33)
+    inner, weights = np.polynomial.legendre.leggauss(8)
+    knots = np.where(masks[:, :, None], means[:, :, None] + sds[:, :, None] * steps, means.max(axis=1)[:, None, None])
+    knots = np.sort(knots.reshape(n_rows, -1), axis=1)
+    half = np.diff(knots, axis=1)[:, :, None] / 2
+    t = (knots[:, :-1, None] + half * (1 + inner)).reshape(n_rows, -1)
+    share = (half * weights).reshape(n_rows, -1)
+    z = (t[:, None, :] - means[:, :, None]) / sds[:, :, None]
+    logs = np.where(masks[:, :, None], log_ndtr(z), 0.0)
+    others = np.exp(logs.sum(axis=1)[:, None, :] - logs)
+    densities = DENSITY_AT_0 * np.exp(-0.5 * z**2) / sds[:, :, None]
+    found = np.where(masks, (densities * others * share[:, None, :]).sum(axis=2), 0.0)
+    return found
 
 
 def of_normals(means: Any, sds: Any, masks: Any = None) -> Any:
@@ -68,7 +86,7 @@ def test_random_normals_against_the_reference(spread: float) -> None:
     masks = rng.random((300, 8)) < 0.7
     masks[:, 0] |= ~masks.any(axis=1)
     found = of_normals(means, sds, masks)
-    np.testing.assert_allclose(found, best_of_normals_reference(means, sds, masks), atol=ERROR)
+    np.testing.assert_allclose(found, by_other_nodes(means, sds, masks), atol=ERROR)
     np.testing.assert_allclose(found.sum(axis=1), 1.0, atol=1e-12)
     assert (found[~masks] == 0.0).all()
 
