@@ -17,7 +17,7 @@ from typing import Literal
 import numpy as np
 from pydantic import Field
 
-from agents.agent import Bools, Choices, Experience, Floats, Observations
+from agents.agent import Bools, Choices, Experience, Floats, Ints, Observations
 from agents.bandits.bandit import Bandit
 from agents.bandits.beliefs.forgetting import Forever, Forgetting
 from agents.bandits.beliefs.linear_posterior import LinearPosterior
@@ -105,6 +105,24 @@ class LinearThompson(Bandit):
     def learn_one(self, observation: Observations, action: int, reward: float) -> None:
         """Learn one decision as `update` would, quickly; shape (K,); errors as `choose_one` and `update`."""
         self.memory.learn_one(observation, action, reward)
+
+    def replay(self, observations: Observations, masks: Bools, rewards: Floats, rng: np.random.Generator) -> Ints:
+        """Decide on rows in their order and learn each before the next, quickly; see `LinearPosterior.replay`.
+
+        A log is replayed with the rewards of what was not done left NaN, an experiment with all of them.
+
+        Args:
+            observations, masks: as of `act`.
+            rewards: of each action, NaN where nobody knows, shape (U, A).
+            rng: as of `act`.
+
+        Returns:
+            The actions, shape (U,).
+
+        Raises:
+            ValueError: as `choose_one`; a reward is infinite.
+        """
+        return self.memory.replay(observations, masks, rewards, self.settings.noise_sd, rng)
 
     def to_policy(self, name: str, *, is_exploring: bool = True) -> Document:
         """Return a document with the same probabilities."""

@@ -190,6 +190,7 @@ def new_dqn(settings: DQNSettings, venv: FleetVecEnv, seed: int) -> MaskedDQN:
         for network in (model.q_net, model.q_net_target):
             bias = network.get_parameter(f"q_net.{2 * len(settings.hidden_sizes)}.bias")
             bias.add_(settings.initial_value * settings.reward_scale)
+            bias[1:] -= settings.initial_send_cost * settings.reward_scale
     return model
 
 

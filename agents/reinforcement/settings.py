@@ -110,6 +110,9 @@ class DQNSettings(LearningSettings):
         initial_epsilon, final_epsilon: probability of acting at random, at the start and from `epsilon_anneal_share`
             of `anneal_steps` on; between, it falls on a line.
         epsilon_anneal_share: see there.
+        initial_send_cost: what a send is taken to cost before anything is known, in the units of the rewards; it is
+            subtracted from `initial_value`. Without it eight sends and silence begin as nine equals, and users are
+            tired before they teach anything.
     """
 
     kind: Literal["dqn"] = "dqn"
@@ -126,3 +129,4 @@ class DQNSettings(LearningSettings):
     initial_epsilon: float = Field(1.0, gt=0.0, le=1.0)
     final_epsilon: float = Field(0.05, ge=0.0, le=1.0)
     epsilon_anneal_share: float = Field(0.3, gt=0.0, le=1.0)
+    initial_send_cost: float = Field(0.0, ge=0.0, le=1e9)

@@ -92,6 +92,19 @@ def singly(agent: Any, world: World, n: int, repeats: int) -> float:
     return n / took
 
 
+def streamed(agent: Any, world: World, n: int, repeats: int) -> float:
+    """Decisions a second: one after the other, each with what those before it taught, from arrays that are checked."""
+    rows, masks, rewards = world.observations[:n], world.masks[:n], world.rewards[:n]
+
+    def work() -> None:
+        agent.replay(rows, masks, rewards, *([world.rng] if isinstance(agent, LinearThompson) else []))
+
+    work()
+    took = seconds(work, repeats)
+    assert agent.memory.sums.n_updates == (1 + repeats) * n
+    return n / took
+
+
 def numpy_linucb(world: World, repeats: int) -> float:
     """Decisions a second of LinUCB as it is written down in NumPy: one product with all arms' factors, X'X by arm."""
     x = np.column_stack([np.ones(len(world.observations)), world.observations.astype(np.float64)])
@@ -199,6 +212,8 @@ def run(quick: bool) -> list[Row]:
     ):
         figure = singly(agent, world, n_single, 3)
         policy = "LinUCB" if isinstance(agent, LinUCB) else "LinTS"
+        stream = streamed(type(agent)(agent.settings, PROBLEM), world, n_single, 3)
+        rows += row(name.replace("singly", "one by one from a stream"), stream, 0.5e6, "", None, f"{size}, checked")
         rows += row(name, figure, 0.5e6, "MABWiser", mabwiser(policy, world, 1, n_peer // 10), single)
         if isinstance(agent, LinUCB):
             note = f"{single}; Vowpal Wabbit by --cb_explore, its text made beforehand"

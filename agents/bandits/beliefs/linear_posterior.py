@@ -17,7 +17,7 @@ import numpy.typing as npt
 from agents.agent import Bools, Experience, Floats, Ints, Observations, State, require_finite
 from agents.bandits.beliefs.forgetting import Discounted, Forever, Sums, Window
 from agents.bandits.beliefs.kernels import add_rows, highest_rows, score_rows
-from agents.bandits.beliefs.singly import COUNT, choose_one, learn_one, packed, unpacked
+from agents.bandits.beliefs.singly import COUNT, choose_one, learn_one, packed, replay, unpacked
 from agents.designs import Design, EachAction
 from agents.problem import Problem
 
@@ -196,6 +196,51 @@ class LinearPosterior:
             raise ValueError(f"experience: actions[0]: expected 0 to {self.design.n_heads - 1}, got {action}")
         if n_learned == REFRESH:
             self._settle()
+
+    def replay(
+        self,
+        observations: Observations,
+        masks: Bools,
+        rewards: Floats,
+        times: float,
+        rng: np.random.Generator | None = None,
+    ) -> Ints:
+        """Decide on rows in their order and learn each before the next, as `choose_one` and `learn_one` would.
+
+        Args:
+            observations, masks: shapes (N, K) and (N, A).
+            rewards: of each action, NaN where nobody knows, shape (N, A).
+            times, rng: as of `choose`.
+
+        Returns:
+            The actions, shape (N,).
+
+        Raises:
+            ValueError: as `choose_one`; a reward is infinite, or of another shape.
+        """
+        masks = self.problem.check(observations, masks)
+        rewards = np.asarray(rewards, np.float64)
+        if rewards.shape != masks.shape:
+            raise ValueError(f"rewards: expected shape {masks.shape}, as of masks, got {rewards.shape}")
+        require_finite("rewards", np.where(np.isnan(rewards), 0.0, rewards))
+        actions = np.empty(len(observations), np.int64)
+        noise = np.ones((min(AT_ONCE, len(actions)), self.problem.n_actions))
+        for k in range(0, len(actions), AT_ONCE):
+            end = min(k + AT_ONCE, len(actions))
+            if rng is not None:
+                noise = rng.standard_normal((end - k, self.problem.n_actions))
+            done = k
+            while done < end:
+                known = self._pack() if self._known is None else self._known
+                rows, draws = slice(done, end), noise[done - k :]
+                done += replay(
+                    observations[rows], masks[rows], rewards[rows], times, draws, known, REFRESH, actions[rows]
+                )
+                if int(known[COUNT]) == REFRESH:
+                    self._settle()
+                elif done < end:
+                    raise ValueError(f"rewards: expected sums that float64 can hold, no longer so at row {done}")
+        return actions
 
     def state(self) -> State:
         """Return the sums."""

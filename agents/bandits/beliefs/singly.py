@@ -1,4 +1,4 @@
-"""One decision at a time: choosing and learning in one compiled call each, for heads that are actions.
+"""One decision at a time: choosing and learning in one compiled call each, or rows in a stream; heads are actions.
 
 All that a call reads and writes lies in one array, because each array that is handed to compiled code costs 50 ns:
 
@@ -181,3 +181,37 @@ def learn_one(observation: Observations, action: int, reward: float, known: Floa
             outer[r * width + i] += row[i] * twice[i + r]
     known[COUNT] += 1.0
     return int(known[COUNT])
+
+
+@compiled_sums
+def replay(
+    observations: Observations,
+    masks: Bools,
+    rewards: Floats,
+    times: float,
+    noise: Floats,
+    known: Floats,
+    most: int,
+    actions: Ints,
+) -> int:
+    """Decide on rows in their order, each with what those before it taught.
+
+    Args:
+        observations, masks, noise: rows of `choose_one`'s.
+        rewards: of each action, NaN where nobody knows, shape (N, H).
+        times, known: as there.
+        most: decisions learned since the array was packed, after which to stop.
+        actions: of shape (N,); written.
+
+    Returns:
+        Rows decided on: all; or those up to the last that may be learned; or those before one that cannot be.
+    """
+    for row in range(len(observations)):
+        action = choose_one(observations[row], masks[row], times, noise[row], known)
+        if action < 0:
+            return row
+        actions[row] = action
+        reward = rewards[row, action]
+        if not math.isnan(reward) and learn_one(observations[row], action, reward, known) == most:
+            return row + 1
+    return len(observations)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from agents.agent import Experience
+from agents.bandits.beliefs import linear_posterior
 from agents.bandits.beliefs.forgetting import Discounted, Forever
 from agents.bandits.beliefs.linear_posterior import AT_ONCE, LinearPosterior
 from agents.bandits.beliefs.singly import unpacked
@@ -125,6 +126,50 @@ def test_one_by_one_is_as_many_at_once(kind: str) -> None:
     np.testing.assert_allclose(drifted[0], batch.memory.theta, rtol=1e-8, atol=1e-11)
     np.testing.assert_allclose(drifted[1], batch.memory.inverse, rtol=1e-8, atol=1e-12)
     np.testing.assert_allclose(single.memory.inverse, batch.memory.inverse, rtol=1e-9, atol=1e-13)
+
+
+def test_a_stream_is_decided_and_learned_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same actions as call by call, also where some rewards are not known and A^-1 is inverted anew on the way."""
+    problem = plain_problem(24, 8)
+    n = 3_000
+    observations, masks = situations(problem, n, 6)
+    rewards = np.random.default_rng(2).normal(size=(n, 8))
+    rewards[np.random.default_rng(4).random((n, 8)) < 0.3] = np.nan
+    for most in (20_000, 700):
+        monkeypatch.setattr(linear_posterior, "REFRESH", most)
+        stream, single = (LinUCB(LinUCBSettings(alpha=0.5), problem) for _ in range(2))
+        drawing, drawn = (LinearThompson(LinearThompsonSettings(noise_sd=0.5), problem) for _ in range(2))
+        actions = stream.replay(observations, masks, rewards)
+        draws = drawing.replay(observations, masks, rewards, np.random.default_rng(3))
+        noise = np.random.default_rng(3).standard_normal((n, 8))
+        n_learned = 0
+        for k in range(n):
+            assert single.choose_one(observations[k], masks[k]) == actions[k]
+            assert drawn.choose_one(observations[k], masks[k], noise[k]) == draws[k]
+            for agent, action in ((single, actions[k]), (drawn, draws[k])):
+                if not np.isnan(rewards[k, action]):
+                    agent.learn_one(observations[k], action, rewards[k, action])
+                    n_learned += agent is single
+        assert stream.memory.sums.n_updates == single.memory.sums.n_updates == n_learned
+        assert 0.6 * n < n_learned < 0.8 * n
+        np.testing.assert_array_equal(stream.memory.theta, single.memory.theta)
+
+
+def test_a_streams_bad_input_is_named() -> None:
+    problem = plain_problem()
+    agent = LinUCB(LinUCBSettings(), problem)
+    rows, masks, rewards = np.zeros((3, 5), np.float32), np.ones((3, 4), np.bool_), np.zeros((3, 4))
+    with pytest.raises(ValueError, match=r"rewards: expected shape \(3, 4\), as of masks, got \(3, 3\)"):
+        agent.replay(rows, masks, rewards[:, :3])
+    with pytest.raises(ValueError, match=r"rewards\[2, 1\]: expected a finite number, got inf"):
+        agent.replay(rows, masks, np.where(np.arange(12).reshape(3, 4) == 9, np.inf, rewards))
+    with pytest.raises(ValueError, match=r"masks\[0\]: expected at least one eligible action of 4, got none"):
+        agent.replay(rows, ~masks, rewards)
+    rows, masks = np.zeros((20, 5), np.float32), np.ones((20, 4), np.bool_)
+    huge = np.where(np.arange(20)[:, None] % 2, -1.7e308, np.full((20, 4), 1.7e308))
+    with pytest.raises(ValueError, match="rewards: expected sums that float64 can hold, no longer so at row"):
+        agent.replay(rows, masks, huge)
+    assert len(agent.replay(rows[:0], masks[:0], rewards[:0])) == 0
 
 
 def test_one_at_a_time_bad_input_is_named() -> None:
