@@ -183,13 +183,15 @@ def require_finite(what: str, values: npt.NDArray[np.floating]) -> None:
 
 
 def require_state(expected: Mapping[str, tuple[int, ...]], state: Mapping[str, npt.NDArray[np.generic]]) -> None:
-    """Raise a ValueError unless a state holds exactly the arrays expected, by name and shape."""
+    """Raise a ValueError unless a state holds exactly the arrays expected, by name and shape, and no NaN."""
     if state.keys() != expected.keys():
         missing, unknown = sorted(expected.keys() - state.keys()), sorted(state.keys() - expected.keys())
         raise ValueError(f"state: expected {sorted(expected)}; missing {missing}, unknown {unknown}")
     for name, shape in expected.items():
         if state[name].shape != shape:
             raise ValueError(f"state: {name}: expected shape {shape}, got {state[name].shape}")
+        if state[name].dtype.kind == "f":
+            require_finite(f"state: {name}", state[name])  # type: ignore[arg-type]
 
 
 def joined(parts: Mapping[str, Mapping[str, npt.NDArray[Any]]]) -> State:

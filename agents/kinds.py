@@ -104,7 +104,12 @@ def build_trainer(settings: Settings, env: Any, seed: int, credit: Credit | None
         env: a Gymnasium VectorEnv, not yet reset.
         seed: of all luck that is not the environment's own law.
         credit: of a bandit; None: the default.
+
+    Raises:
+        TypeError: no vector environment.
     """
+    if not hasattr(env, "num_envs"):
+        raise TypeError(f"build_trainer: env: expected a Gymnasium VectorEnv, got {type(env).__name__}: one user alone")
     place = KINDS[kind_of(settings)].trainer
     if place:
         made: Trainer = _named(place)(settings, env, seed)

@@ -58,7 +58,12 @@ class OnlineTrainer:
         Returns:
             `reward` and `sends`, mean per decision, and `learned`, the decisions learned from; of a bandit that has a
             range of rewards, `clipped`, the share of those learned from whose reward lay beyond it.
+
+        Raises:
+            ValueError: `n_steps` below 1.
         """
+        if not n_steps >= 1:
+            raise ValueError(f"advance: n_steps: expected at least 1, got {n_steps}")
         n_before, total, n_sends, n_learned, n_beyond = self.n_steps, 0.0, 0, 0, 0
         while self.n_steps - n_before < n_steps:
             reward, sends, experience = self._step()

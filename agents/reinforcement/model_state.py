@@ -52,6 +52,10 @@ def restore_model(model: BaseAlgorithm, state: Mapping[str, npt.NDArray[np.gener
     plain = {name: array for name, array in state.items() if not name.startswith((OPTIMIZER, "replay."))}
     expected = {name: a.shape for name, a in model_state(model).items() if not name.startswith((OPTIMIZER, "replay."))}
     require_state(expected, plain)
+    if isinstance(model, MaskedDQN):
+        wanted = {f"replay.{name}" for name in ("pos", "full", *REPLAY, "next_discounts")}
+        if missing := sorted(wanted - state.keys()):
+            raise ValueError(f"state: expected {sorted(wanted)}; missing {missing}")
     policy: Any = model.policy
     moments: dict[int, dict[str, torch.Tensor]] = {}
     for name, array in state.items():

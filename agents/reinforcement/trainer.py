@@ -94,7 +94,7 @@ class SB3Trainer:
         Raises:
             ValueError: `n_steps` below 1; a reward is not finite, a mask allows nothing.
         """
-        if n_steps < 1:
+        if not n_steps >= 1:
             raise ValueError(f"advance: n_steps: expected at least 1, got {n_steps}")
         end, self._tally.n_decisions = self.n_steps + n_steps, 0
         self._tally.rewards = self._tally.sends = 0.0
@@ -138,6 +138,14 @@ class SB3Trainer:
                 if part not in parts:
                     raise ValueError(f"state: {name}: unknown; expected names that begin with {', '.join(PARTS)}")
                 parts[part][rest] = array
+        before = self.state()
+        try:
+            self._restore(parts)
+        except Exception:
+            self.restore(before)  # what it had learned is not half overwritten
+            raise
+
+    def _restore(self, parts: Mapping[str, State]) -> None:
         self.venv.restore(parts["env"])
         restore_model(self.model, parts["model"])
         if self._average is not None:

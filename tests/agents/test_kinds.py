@@ -9,7 +9,16 @@ from importlib import import_module
 
 import pytest
 
-from agents.kinds import KINDS, Credit, discount_per_day, horizon_words, is_bandit, kind_of, settings_class
+from agents.kinds import (
+    KINDS,
+    Credit,
+    build_trainer,
+    discount_per_day,
+    horizon_words,
+    is_bandit,
+    kind_of,
+    settings_class,
+)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -24,7 +33,7 @@ def test_a_row_names_settings_of_its_kind_and_what_trains_it(kind: str) -> None:
 
 def test_settings_load_no_torch() -> None:
     code = (
-        "import sys\nfrom agents.kinds import KINDS, settings_class\n"
+        "import sys\nfrom agents.kinds import build_trainer, KINDS, settings_class\n"
         "for kind in KINDS: settings_class(kind)\n"
         "print([name for name in ('torch', 'stable_baselines3', 'numba', 'matplotlib') if name in sys.modules])"
     )
@@ -54,3 +63,8 @@ def test_a_bandit_sees_as_far_as_its_window() -> None:
     credit = Credit(window_hours=24.0, discount_per_day=0.9)
     assert "window of 24 h after each decision, discount 0.9 a day within it" in horizon_words(settings, credit)
     assert discount_per_day(settings, credit) == 0.9
+
+
+def test_one_user_alone_is_no_vector() -> None:
+    with pytest.raises(TypeError, match="build_trainer: env: expected a Gymnasium VectorEnv, got object: one user"):
+        build_trainer(settings_class("linucb")(), object(), 1)

@@ -128,6 +128,26 @@ def test_a_state_of_another_run_is_refused(other: Callable[[], SB3Trainer], mess
     assert all(array.tobytes() == before[name].tobytes() for name, array in stranger.state().items())
 
 
+@pytest.mark.parametrize(
+    ("kind", "spoil", "message"),
+    [
+        ("ppo", lambda state: state["model.policy.action_net.bias"].fill(np.nan), r"action_net.bias\[0\]: .* got nan"),
+        ("averaged dqn", lambda state: state.pop("model.replay.rewards"), r"missing \['replay.rewards'\]"),
+        ("averaged dqn", lambda state: state.pop("average.n_averaged"), "n_averaged"),
+    ],
+)
+def test_a_damaged_state_changes_nothing(kind: str, spoil: Callable[[Any], object], message: str) -> None:
+    """The environment is taken up before the model, and put back."""
+    trainer, other = TRAINERS[kind](5), TRAINERS[kind](6)
+    trainer.advance(256)
+    other.advance(128)
+    state, before = dict(trainer.state()), other.state()
+    spoil(state)
+    with pytest.raises((ValueError, KeyError), match=message):
+        other.restore(state)
+    assert all(array.tobytes() == before[name].tobytes() for name, array in other.state().items())
+
+
 def test_an_environment_that_keeps_no_state_cannot_be_saved() -> None:
     trainer = SB3Trainer(PPOSettings(n_steps=8, **SMALL), plain_wrapper(FatigueVectorEnv(16)), 5)
     with pytest.raises(AttributeError, match=r"NormalizeReward.* has no `state`: a run over it cannot be saved"):

@@ -206,18 +206,18 @@ def run(quick: bool) -> list[Row]:
     thompson = in_batches(LinearThompson(LinearThompsonSettings(), PROBLEM), world, repeats)
     peer = mabwiser("LinTS", world, N_BATCH, 2)
     rows += row("linear Thompson, batches", thompson, 2e6, "MABWiser", peer, f"{batch}, a draw a row and arm")
-    for name, agent in (
-        ("LinUCB, singly", LinUCB(LinUCBSettings(), PROBLEM)),
-        ("linear Thompson, singly", LinearThompson(LinearThompsonSettings(), PROBLEM)),
-    ):
-        figure = singly(agent, world, n_single, 3)
-        policy = "LinUCB" if isinstance(agent, LinUCB) else "LinTS"
-        stream = streamed(type(agent)(agent.settings, PROBLEM), world, n_single, 3)
-        rows += row(name.replace("singly", "one by one from a stream"), stream, 0.5e6, "", None, f"{size}, checked")
-        rows += row(name, figure, 0.5e6, "MABWiser", mabwiser(policy, world, 1, n_peer // 10), single)
-        if isinstance(agent, LinUCB):
+    makers: dict[str, tuple[Callable[[], Any], str]] = {
+        "LinUCB": (lambda: LinUCB(LinUCBSettings(), PROBLEM), "LinUCB"),
+        "linear Thompson": (lambda: LinearThompson(LinearThompsonSettings(), PROBLEM), "LinTS"),
+    }
+    for name, (make, policy) in makers.items():
+        stream = streamed(make(), world, n_single, 3)
+        rows += row(f"{name}, one by one from a stream", stream, 0.5e6, "", None, f"{size}, checked, choose and learn")
+        figure = singly(make(), world, n_single, 3)
+        rows += row(f"{name}, singly", figure, 0.5e6, "MABWiser", mabwiser(policy, world, 1, n_peer // 10), single)
+        if policy == "LinUCB":
             note = f"{single}; Vowpal Wabbit by --cb_explore, its text made beforehand"
-            rows += row(name, figure, None, "Vowpal Wabbit", vowpal(world, n_peer), note)
+            rows += row(f"{name}, singly", figure, None, "Vowpal Wabbit", vowpal(world, n_peer), note)
     rows += row(
         "Thompson, propensities", propensities(20_000, repeats), 5e4, "", None, f"{N_ARMS} normals, error < 1e-6"
     )

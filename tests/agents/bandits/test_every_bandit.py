@@ -124,6 +124,16 @@ def test_a_restored_bandit_goes_on_as_if_nothing_had_happened(
 
 
 @each_kind
+def test_a_state_with_a_hole_is_refused(kind: str) -> None:
+    agent = learned(kind, PROBLEMS["plain"])
+    state = {name: values.copy() for name, values in agent.state().items()}
+    name = next(name for name, values in state.items() if values.dtype.kind == "f" and values.size)
+    state[name].flat[0] = np.nan
+    with pytest.raises(ValueError, match=r"expected a finite number, got nan"):
+        bandit(SETTINGS[kind], PROBLEMS["plain"]).restore(state)
+
+
+@each_kind
 def test_what_is_kept_is_copied(kind: str) -> None:
     problem = PROBLEMS["plain"]
     agent = learned(kind, problem)
