@@ -1,0 +1,1 @@
+"""Offline evaluation: what a policy would be worth, from the log of another."""

@@ -1,0 +1,168 @@
+"""Intervals of an estimate: by the normal approximation, the cluster bootstrap, and an empirical Bernstein bound."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy.stats import norm, t
+
+from experiments.offline.estimators.terms import Terms
+from experiments.offline.kernels import replicate
+from experiments.offline.logged import Floats, Ints
+from simulator.measures import plain
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A value and the interval that it lies in with some confidence.
+
+    Attributes:
+        value: the estimate.
+        low, high: of the interval; infinite or NaN where the method knows no bound.
+        confidence: in (0, 1).
+        method: its name.
+    """
+
+    value: float
+    low: float
+    high: float
+    confidence: float
+    method: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain data for JSON."""
+        return {
+            "value": plain(self.value),
+            "low": plain(self.low),
+            "high": plain(self.high),
+            "confidence": self.confidence,
+            "method": self.method,
+        }
+
+
+def asymptotic(terms: Terms, clusters: Ints | None = None, confidence: float = 0.95) -> Interval:
+    """Return the interval by Student's t with as many degrees of freedom as clusters less one."""
+    n = len(terms) if clusters is None else int(clusters.max()) + 1
+    error = terms.standard_error(clusters)
+    wide = float(t.ppf(0.5 + confidence / 2.0, max(n - 1, 1))) * error
+    return Interval(terms.value, terms.value - wide, terms.value + wide, confidence, "asymptotic")
+
+
+def bootstrap(
+    terms: Terms, clusters: Ints | None = None, confidence: float = 0.95, replicates: int = 1000, seed: int = 0
+) -> Interval:
+    """Return the percentile interval of a Poisson bootstrap of whole clusters.
+
+    Each cluster counts as often as a Poisson number of mean 1 says: for many clusters the multinomial bootstrap of
+    Efron (1979), without its bookkeeping (Chamandy, Muralidharan, Najmi & Naidu, "Estimating uncertainty for massive
+    data streams", 2012).
+
+    Args:
+        terms: of an estimator.
+        clusters: a number from 0 for each user, shape (N,); None: every round by itself.
+        confidence: in (0, 1).
+        replicates: at least 1.
+        seed: of the draws.
+    """
+    values = bootstrap_values(terms, clusters, replicates, seed)
+    tail = 50.0 * (1.0 - confidence)
+    # A replicate in which no weight is left has no value; it widens the interval on both sides.
+    known = values[np.isfinite(values)]
+    low, high = np.percentile(known, [tail, 100.0 - tail]) if len(known) else (math.nan, math.nan)
+    return Interval(terms.value, float(low), float(high), confidence, "bootstrap")
+
+
+def bootstrap_values(terms: Terms, clusters: Ints | None, replicates: int, seed: int) -> Floats:
+    """Return the estimate of each replicate, shape (B,); see `bootstrap`."""
+    direct, correction, scale = terms.columns()
+    columns = np.column_stack([direct, correction, scale, np.ones(len(terms))])
+    if clusters is not None:
+        n = int(clusters.max()) + 1
+        columns = np.column_stack([np.bincount(clusters, columns[:, k], n) for k in range(4)])
+    keys = np.asarray(np.random.SeedSequence(seed).generate_state(replicates, np.uint64), np.uint64)
+    sums = np.empty((replicates, 5))
+    replicate(np.ascontiguousarray(columns), keys, sums)
+    n_rows = sums[:, 3]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        values: Floats = sums[:, 0] / n_rows + sums[:, 1] / (n_rows if terms.scale is None else sums[:, 2])
+    return values
+
+
+def empirical_bernstein(
+    terms: Terms, low: float, high: float, clusters: Ints | None = None, confidence: float = 0.95
+) -> Interval:
+    """Return an interval that holds for every N, given bounds of what a round can add.
+
+    mean +- sqrt(2 s^2 ln(4 / delta) / n) + 7 (high - low) ln(4 / delta) / (3 (n - 1)), both sides together with
+    probability 1 - delta (Maurer & Pontil, COLT 2009, Theorem 4, at delta / 2 a side).
+
+    Args:
+        terms: of an estimator without a scale: a ratio is no mean.
+        low, high: bounds of direct + correction in every round that could have been logged.
+        clusters: must hold one round each, or None: sums over users of many rounds have other bounds.
+        confidence: 1 - delta.
+
+    Raises:
+        ValueError: the estimator is self-normalised, a user has several rounds, or a round lies beyond the bounds.
+    """
+    if terms.scale is not None:
+        raise ValueError("empirical_bernstein: expected an estimator that is a mean, got a self-normalised one")
+    if clusters is not None and int(clusters.max()) + 1 != len(terms):
+        raise ValueError("empirical_bernstein: expected one round a user, got several: use the bootstrap")
+    direct, correction, _ = terms.columns()
+    rounds = direct + correction
+    if rounds.min() < low or rounds.max() > high:
+        row = int(np.argmax((rounds < low) | (rounds > high)))
+        raise ValueError(
+            f"empirical_bernstein: expected terms from {low:g} to {high:g}, got {rounds[row]:g} in row {row}"
+        )
+    n = len(rounds)
+    if n < 2:
+        return Interval(terms.value, low, high, confidence, "empirical Bernstein")
+    log = math.log(4.0 / (1.0 - confidence))
+    wide = math.sqrt(2.0 * float(rounds.var(ddof=1)) * log / n) + 7.0 * (high - low) * log / (3.0 * (n - 1))
+    return Interval(terms.value, terms.value - wide, terms.value + wide, confidence, "empirical Bernstein")
+
+
+def asymptotic_sequence(terms: Terms, confidence: float = 0.95, best_at: int | None = None) -> tuple[Floats, Floats]:
+    """Return bounds that hold at all times together, for watching an estimate while rounds come in.
+
+    After i rounds, with the mean m and standard deviation s so far,
+
+        m +- s sqrt( 2 (i rho^2 + 1) / (i^2 rho^2) ln( sqrt(i rho^2 + 1) / alpha ) )
+
+    Source: Waudby-Smith, Arbour, Sinha, Kennedy & Ramdas, "Time-uniform central limit theory and asymptotic confidence
+    sequences" (Annals of Statistics 2024), eq. 2 with the rho of eq. 8 that is tightest after `best_at` rounds.
+
+    Args:
+        terms: of an estimator without a scale, rounds in the order in which they came, of independent users.
+        confidence: 1 - alpha.
+        best_at: rounds; None: all.
+
+    Returns:
+        Lower and upper bounds, shapes (N,); infinite at the first round.
+
+    Raises:
+        ValueError: the estimator is self-normalised.
+    """
+    if terms.scale is not None:
+        raise ValueError("asymptotic_sequence: expected an estimator that is a mean, got a self-normalised one")
+    direct, correction, _ = terms.columns()
+    rounds = direct + correction
+    n, alpha = np.arange(1, len(rounds) + 1), 1.0 - confidence
+    means = np.cumsum(rounds) / n
+    shift = rounds - rounds[0]  # keeps the sums of squares small
+    spread = np.sqrt(np.maximum(np.cumsum(shift**2) / n - (np.cumsum(shift) / n) ** 2, 0.0))
+    log = math.log(alpha)
+    rho2 = (-2.0 * log + math.log(-2.0 * log + 1.0)) / (best_at or len(rounds))
+    wide = spread * np.sqrt(2.0 * (n * rho2 + 1.0) / (n**2 * rho2) * np.log(np.sqrt(n * rho2 + 1.0) / alpha))
+    wide[0] = math.inf
+    return means - wide, means + wide
+
+
+def normal_quantile(confidence: float) -> float:
+    """Return the number of standard errors on each side."""
+    return float(norm.ppf(0.5 + confidence / 2.0))
