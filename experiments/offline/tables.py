@@ -1,0 +1,301 @@
+"""Logs from tables: Parquet, CSV or any data frame, by a column mapping; part by part where memory is short.
+
+    rounds = read_log("log.parquet", load_mapping("log.yaml"))
+    for rounds in read_parts("log.parquet", mapping): ...
+
+Nothing is dropped: a row without an action, a text where a number belongs, a category that another part did not have,
+each is a fault with its row and column.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from experiments.offline.faults import LogError, rows_that_are
+from experiments.offline.logged import Bools, Floats, LoggedRounds
+from experiments.offline.mapping import EligibleList, Feature, LogMapping, Time
+from experiments.offline.targets import uniform
+from simulator.config import did_you_mean
+
+try:
+    import polars as pl
+except ModuleNotFoundError as error:
+    raise ModuleNotFoundError(
+        'reading logs needs Polars, which comes with the extra "offline": pip install "kairos-notify[offline]"'
+    ) from error
+
+ROWS_A_PART = 1_000_000
+HOURS = {"hours": 1.0, "days": 24.0, "seconds": 1.0 / 3600.0}
+SUFFIXES = (".parquet", ".csv", ".csv.gz", ".tsv")
+
+
+def read_log(source: str | os.PathLike[str] | Any, mapping: LogMapping) -> LoggedRounds:
+    """Return a whole table as a log.
+
+    Args:
+        source: path of a Parquet or CSV file (`.csv.gz`, too), or a data frame of Polars, pandas or Arrow.
+        mapping: which column is what.
+
+    Raises:
+        LogError: missing columns, values of other types, or whatever `LoggedRounds` finds; all at once of each sort.
+        FileNotFoundError: there is no such file.
+    """
+    table = _lazy(source)
+    _require_columns(table, mapping)
+    frame = table.select(sorted(set(mapping.columns().values()))).collect()
+    return rounds_of(frame, mapping, *vocabulary(table, mapping))
+
+
+def read_parts(
+    source: str | os.PathLike[str] | Any, mapping: LogMapping, rows: int = ROWS_A_PART
+) -> Iterator[LoggedRounds]:
+    """Yield a table as logs of so many rows, in its order; actions and categories are those of the whole table.
+
+    Time that runs backwards, and users, are seen within a part alone.
+
+    Args:
+        source, mapping: as of `read_log`.
+        rows: in a part, at least 1.
+    """
+    table = _lazy(source)
+    _require_columns(table, mapping)
+    table = table.select(sorted(set(mapping.columns().values())))
+    names, categories = vocabulary(table, mapping)
+    n = int(table.select(pl.len()).collect(engine="streaming").item())
+    for start in range(0, n, rows):
+        yield rounds_of(table.slice(start, rows).collect(), mapping, names, categories, start)
+
+
+def vocabulary(table: Any, mapping: LogMapping) -> tuple[tuple[str, ...], dict[str, tuple[str, ...]]]:
+    """Return the names of the actions, and the values of each category, sorted."""
+    action = mapping.action_column
+    wanted = {feature.column for feature in mapping.feature_columns if feature.kind == "category"}
+    values = {
+        column: tuple(
+            table.select(pl.col(column).cast(pl.String).unique().sort())
+            .collect(engine="streaming")[column]
+            .drop_nulls()
+        )
+        for column in sorted(wanted | (set() if action.names else {action.column}))
+    }
+    return action.names or values[action.column], {column: values[column] for column in sorted(wanted)}
+
+
+def rounds_of(
+    frame: pl.DataFrame,
+    mapping: LogMapping,
+    action_names: tuple[str, ...],
+    categories: dict[str, tuple[str, ...]],
+    first_row: int = 0,
+) -> LoggedRounds:
+    """Return a frame's rows as a log; see `read_log`.
+
+    Args:
+        frame: with the mapping's columns.
+        mapping: which is what.
+        action_names, categories: of the whole table.
+        first_row: its number in the whole table, for messages.
+    """
+    faults: list[str] = []
+
+    def numbers(column: str) -> Floats:
+        return _numbers(frame[column], column, faults)
+
+    action = mapping.action_column
+    actions = _codes(frame[action.column], action.column, action_names, faults)
+    context, features = _context(frame, mapping.feature_columns, categories, faults)
+    arrays: dict[str, Any] = {
+        "rewards": numbers(mapping.reward),
+        "propensities": None if mapping.propensity is None else numbers(mapping.propensity),
+        "probabilities": _by_action(mapping.probability_columns, action_names, "probabilities", numbers, faults),
+        "eligible": _eligible(frame, mapping, action_names, numbers, faults),
+        "users": None if mapping.user is None else _users(frame[mapping.user], mapping.user, faults),
+        "hours": None if mapping.time_column is None else _hours(frame, mapping.time_column, faults),
+        "segments": {name: frame[name].cast(pl.String).fill_null("(none)").to_numpy() for name in mapping.segments},
+    }
+    if faults:
+        raise LogError(_moved(faults, first_row))
+    try:
+        rounds = LoggedRounds(actions, action_names=action_names, context=context, features=features, **arrays)
+        return _uniformly_drawn(rounds) if mapping.probabilities == "uniform" else rounds
+    except LogError as error:
+        raise LogError(_moved(error.faults, first_row)) from None
+
+
+def _uniformly_drawn(rounds: LoggedRounds) -> LoggedRounds:
+    """Return a log with the probabilities that it was drawn by; those that it tells must agree."""
+    probabilities = uniform(rounds)
+    replace(rounds, probabilities=probabilities)  # raises where the propensities are other ones
+    exact = probabilities[np.arange(len(rounds)), rounds.actions]
+    return replace(rounds, probabilities=probabilities, propensities=exact)
+
+
+def _lazy(source: Any) -> Any:
+    """Return a lazy frame of whatever was given."""
+    if isinstance(source, pl.LazyFrame):
+        return source
+    if isinstance(source, pl.DataFrame):
+        return source.lazy()
+    if not isinstance(source, str | os.PathLike):
+        if type(source).__module__.partition(".")[0] == "pandas":
+            return pl.from_pandas(source).lazy()
+        return pl.DataFrame(source).lazy()
+    path = Path(source)
+    if path.name.endswith(".parquet") or path.is_dir():
+        pattern = path / "*.parquet" if path.is_dir() else path
+        if not path.exists():
+            raise FileNotFoundError(f"{path}: no such file")
+        return pl.scan_parquet(pattern)
+    if not path.name.endswith(SUFFIXES):
+        raise LogError([f"{path}: expected a file that ends in {', '.join(SUFFIXES)}, or a folder of Parquet files"])
+    if not path.exists():
+        raise FileNotFoundError(f"{path}: no such file")
+    # All rows decide what a column holds: a text in row one million would else be an error without a name.
+    separator = "\t" if path.name.endswith(".tsv") else ","
+    return pl.scan_csv(path, separator=separator, infer_schema_length=None)
+
+
+def _require_columns(table: Any, mapping: LogMapping) -> None:
+    """Raise a LogError that names every column which the mapping has and the table has not."""
+    there = table.collect_schema().names()
+    faults = [
+        f"{where}: no column {column!r} in the table.{did_you_mean(column, there) or f' It has: {_some(there)}.'}"
+        for where, column in mapping.columns().items()
+        if column not in there
+    ]
+    if faults:
+        raise LogError(faults)
+
+
+def _numbers(values: pl.Series, column: str, faults: list[str]) -> Floats:
+    """Return a column as numbers; text that is a number counts as one, anything else is a fault."""
+    if values.dtype == pl.Boolean or values.dtype.is_numeric():
+        found = values.cast(pl.Float64)
+    elif values.dtype == pl.String:
+        found = values.str.strip_chars().cast(pl.Float64, strict=False)
+    else:
+        faults.append(f"{column}: expected numbers, got {values.dtype}")
+        return np.zeros(len(values))
+    is_wrong = found.is_null().to_numpy()
+    faults += rows_that_are(is_wrong, column, "a number", lambda row: _shown(values[row]))
+    return found.fill_null(0.0).to_numpy().copy()
+
+
+def _codes(values: pl.Series, column: str, names: Sequence[str], faults: list[str]) -> npt.NDArray[np.int64]:
+    """Return the index of each value among some names."""
+    texts = values.cast(pl.String)
+    codes = texts.replace_strict(list(names), list(range(len(names))), default=None, return_dtype=pl.Int64)
+    is_wrong = codes.is_null().to_numpy()
+    hint = names if len(names) <= 12 else [*names[:12], "..."]
+    faults += rows_that_are(is_wrong, column, f"one of {', '.join(hint)}", lambda row: _shown(texts[row]))
+    return codes.fill_null(0).to_numpy().copy()
+
+
+def _context(
+    frame: pl.DataFrame, features: Sequence[Feature], categories: dict[str, tuple[str, ...]], faults: list[str]
+) -> tuple[Floats | None, tuple[str, ...]]:
+    columns: list[Floats] = []
+    names: list[str] = []
+    for feature in features:
+        if feature.kind == "number":
+            columns.append(_numbers(frame[feature.column], feature.column, faults))
+            names.append(feature.column)
+            continue
+        codes = _codes(frame[feature.column], feature.column, categories[feature.column], faults)
+        columns += [(codes == k).astype(np.float64) for k in range(len(categories[feature.column]))]
+        names += [f"{feature.column} = {value}" for value in categories[feature.column]]
+    return (np.column_stack(columns), tuple(names)) if columns else (None, ())
+
+
+def _by_action(
+    columns: dict[str, str], action_names: Sequence[str], what: str, numbers: Any, faults: list[str]
+) -> Floats | None:
+    if not columns:
+        return None
+    if missing := sorted(set(action_names) - columns.keys()):
+        faults.append(f"{what}: expected a column for each action, got none for {', '.join(map(repr, missing))}")
+    if unknown := sorted(columns.keys() - set(action_names)):
+        hint = did_you_mean(unknown[0], action_names)
+        faults.append(f"{what}: expected actions of the log, got {unknown[0]!r}.{hint}")
+    if missing or unknown:
+        return None
+    return np.column_stack([numbers(columns[name]) for name in action_names])
+
+
+def _eligible(
+    frame: pl.DataFrame, mapping: LogMapping, action_names: Sequence[str], numbers: Any, faults: list[str]
+) -> Bools | None:
+    if mapping.eligible is None:
+        return None
+    if not isinstance(mapping.eligible, EligibleList):
+        found = _by_action(mapping.eligible, action_names, "eligible", numbers, faults)
+        return None if found is None else found != 0
+    column, separator = mapping.eligible.column, mapping.eligible.separator
+    listed = frame[column]
+    if listed.dtype != pl.List:
+        texts = listed.cast(pl.String).fill_null("")
+        listed = texts.str.split(separator) if separator else texts.str.split("")
+    columns = [listed.list.contains(name).fill_null(value=False).to_numpy() for name in action_names]
+    n_known = np.sum(columns, axis=0)
+    n_listed = listed.list.eval(pl.element().filter(pl.element() != "")).list.n_unique().fill_null(0).to_numpy()
+    faults += rows_that_are(
+        n_known != n_listed,
+        column,
+        f"actions of the log ({_some(action_names)})",
+        lambda row: _shown(frame[column][row]),
+    )
+    return np.column_stack(columns)
+
+
+def _users(values: pl.Series, column: str, faults: list[str]) -> npt.NDArray[np.int64]:
+    """Return whole numbers that are the same for the same user, in every part of a table."""
+    is_wrong = values.is_null().to_numpy()
+    faults += rows_that_are(is_wrong, column, "a user", lambda row: _shown(values[row]))
+    if values.dtype.is_integer():
+        return values.fill_null(0).cast(pl.Int64).to_numpy().copy()
+    # 62 bits of a hash: two of ten million users share one with a probability of one in a hundred thousand.
+    return (values.cast(pl.String).fill_null("").hash(0) // 4).cast(pl.Int64).to_numpy().copy()
+
+
+def _hours(frame: pl.DataFrame, time: Time, faults: list[str]) -> Floats:
+    values = frame[time.column]
+    if time.unit != "timestamp":
+        return _numbers(values, time.column, faults) * HOURS[time.unit]
+    texts = values
+    if values.dtype == pl.String:
+        values = values.str.to_datetime(strict=False, time_unit="us", time_zone="UTC")
+    if not values.dtype.is_temporal():
+        faults.append(f"{time.column}: expected dates and times, got {values.dtype}; see `unit` in the mapping")
+        return np.zeros(len(values))
+    is_wrong = values.is_null().to_numpy()
+    expected = "a date and time such as 2026-11-26 08:30:00"
+    faults += rows_that_are(is_wrong, time.column, expected, lambda row: _shown(texts[row]))
+    return values.cast(pl.Datetime("us")).dt.epoch("us").fill_null(0).to_numpy() / 3.6e9
+
+
+def _moved(faults: Sequence[str], first_row: int) -> list[str]:
+    """Return messages of a part with the rows' numbers in the whole table."""
+    if not first_row:
+        return list(faults)
+    found = []
+    for fault in faults:
+        word, _, rest = fault.partition(" ")
+        number, colon, told = rest.partition(":")
+        is_of_row = word == "row" and bool(colon) and number.isdecimal()
+        found.append(f"row {int(number) + first_row}:{told}" if is_of_row else fault)
+    return found
+
+
+def _shown(value: object) -> str:
+    return "nothing" if value is None else repr(value)
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:12]) + (", ..." if len(names) > 12 else "")
