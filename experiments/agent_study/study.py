@@ -93,9 +93,9 @@ def study(
         path = folder / "evaluations" / f"{_slug(contender.name)}.npz"
         if not path.exists():
             tell(f"{scenario.name}: {contender.name}")
-            agent, lenses = _agent(scenario, folder, contender, size, tell, n_threads)
+            agent, how = _agent(scenario, folder, contender, size, tell, n_threads)
             evaluation = evaluate(
-                agent, scenario, size.n_users, EVALUATION_SEED, name=contender.name, lenses=lenses, n_threads=n_threads
+                agent, scenario, size.n_users, EVALUATION_SEED, name=contender.name, n_threads=n_threads, **how
             )
             _keep(path, evaluation)
         found[contender.name] = _kept(path, contender.name, scenario)
@@ -112,16 +112,16 @@ def _agent(
     size: Size,
     tell: Callable[[str], None],
     n_threads: int | None,
-) -> tuple[Agent | None, tuple[Any, ...]]:
-    """Return an agent that is ready, None for silence, and the lenses that it looks through."""
+) -> tuple[Agent | None, dict[str, Any]]:
+    """Return an agent that is ready, None for silence, and how it is to be asked: arguments of `evaluate`."""
     if contender.name == SILENCE:
-        return None, ()
+        return None, {}
     if contender.role == "baseline":
-        return _baseline(scenario, folder, contender.name, size, n_threads), ()
-    agent, lenses = _trained(scenario, folder, contender, size, tell)
+        return _baseline(scenario, folder, contender.name, size, n_threads), {}
+    agent, how = _trained(scenario, folder, contender, size, tell)
     if contender.costs_eur:
-        agent = _charged(agent, lenses, scenario, folder, contender, size, n_threads)
-    return agent, lenses
+        agent = _charged(agent, how, scenario, folder, contender, size, n_threads)
+    return agent, how
 
 
 def _baseline(scenario: Scenario, folder: Path, kind: str, size: Size, n_threads: int | None) -> Agent:
@@ -136,10 +136,10 @@ def _baseline(scenario: Scenario, folder: Path, kind: str, size: Size, n_threads
 
 def _trained(
     scenario: Scenario, folder: Path, contender: Contender, size: Size, tell: Callable[[str], None]
-) -> tuple[Agent, tuple[Any, ...]]:
+) -> tuple[Agent, dict[str, Any]]:
     """Return what an agent had learned at the end of its training, which is begun, or taken up again, where needed.
 
-    Not at its best evaluation: the best of a bandit that learns to do harm is what it was before it learned.
+    It is asked as often as while it learned, and draws if its config says so. Not at its best evaluation: the best of a bandit that learns to do harm is what it was before it learned.
     """
     plan = load_training(contender.training)
     about, schedule = plan.config.environment, plan.config.training
@@ -161,12 +161,13 @@ def _trained(
             run(built, where, watched, lambda: False, is_resuming=where.is_begun)
         where.resume(built.course, built.problem)
     agent = built.course.trainer.agent
-    return agent, shown_lenses(plan)
+    is_drawn = schedule.evaluation.acts == "drawn"
+    return agent, {"lenses": shown_lenses(plan), "epoch_hours": about.epoch_hours, "is_exploring": is_drawn}
 
 
 def _charged(
     agent: Any,
-    lenses: tuple[Any, ...],
+    how: Mapping[str, Any],
     scenario: Scenario,
     folder: Path,
     contender: Contender,
@@ -176,9 +177,7 @@ def _charged(
     """Return a bandit at the cost of a send under which whole lives are worth most."""
 
     def returns_of(cost: float, first: int, n: int) -> Floats:
-        evaluation = evaluate(
-            agent.with_cost(cost), scenario, n, SEARCH_SEED + first, lenses=lenses, n_threads=n_threads
-        )
+        evaluation = evaluate(agent.with_cost(cost), scenario, n, SEARCH_SEED + first, n_threads=n_threads, **how)
         return np.asarray(evaluation.expected_nano / NANO, np.float64)
 
     effort = size.effort

@@ -127,11 +127,16 @@ Environment = Annotated[UsersEnvironment | ExactEnvironment, Field(discriminator
 
 
 class EvaluationSettings(Model):
-    """Whom the greedy policy is tried on; always the same users with the same luck. Exact worlds need none."""
+    """Whom the policy is tried on; always the same users with the same luck. Exact worlds need none."""
 
     n_users: int = Field(1024, ge=2, le=2**20)
     seed: Seed = Field(1_000_000, description="of the users; choose it away from the training's own")
     horizon_days: int | None = Field(None, ge=1, le=36_500, description="null: the training's")
+    acts: Literal["best", "drawn"] = Field(
+        "best",
+        description="what is judged and exported: the best action, or one drawn by the policy's probabilities, as PPO's "
+        "is made to be; of one that sends now and then, the best action is never to send",
+    )
 
 
 class Schedule(Model):

@@ -147,7 +147,9 @@ def _finish(built: Built, folder: TrainingFolder, end: End) -> Result:
     course, plan = built.course, built.plan
     agent = course.trainer.agent
     agent.restore(course.best)
-    policy_hash, no_policy = _write_policy(agent, folder.path / POLICY, plan.config.name)
+    policy_hash, no_policy = _write_policy(
+        agent, folder.path / POLICY, plan.config.name, is_drawn=plan.config.training.evaluation.acts == "drawn"
+    )
     result = Result(
         end,
         course.curve.row(course.best_row),
@@ -164,12 +166,12 @@ def _finish(built: Built, folder: TrainingFolder, end: End) -> Result:
     return result
 
 
-def _write_policy(agent: Agent, path: Path, name: str) -> tuple[str | None, str]:
-    """Write the document of the greedy policy, and return its hash; or why there is none."""
+def _write_policy(agent: Agent, path: Path, name: str, *, is_drawn: bool) -> tuple[str | None, str]:
+    """Write the document of the policy that was judged, and return its hash; or why there is none."""
     from policies.codec import content_hash, write
 
     try:
-        document = agent.to_policy(name, is_exploring=False)
+        document = agent.to_policy(name, is_exploring=is_drawn)
     except ValueError as error:
         return None, str(error)
     write_text(path, write(document))

@@ -1,4 +1,4 @@
-"""What an agent's greedy policy is worth: on the same users with the same luck each time, or exactly.
+"""What an agent's policy is worth: on the same users with the same luck each time, or exactly.
 
 Of users, the value is what they bring until the horizon, undiscounted, orders at their expectation given the session:
 its mean is that of the money that changes hands, with less noise. Two evaluations are compared user by user.
@@ -52,7 +52,7 @@ class Judge(Protocol):
     unit: str
 
     def try_out(self, agent: Agent) -> Trial:
-        """Return what an agent's greedy policy is worth."""
+        """Return what an agent's policy is worth."""
         ...
 
 
@@ -95,7 +95,7 @@ class UsersJudge:
         self.references: Mapping[str, float] = {"silence": 0.0}
 
     def try_out(self, agent: Agent) -> Trial:
-        """Return what users bring under the greedy policy."""
+        """Return what users bring under the policy, as `evaluation.acts` has it."""
         if self._silent is None:
             self._silent = self._evaluated(None).expected_nano / NANO
         found = self._evaluated(agent)
@@ -123,7 +123,8 @@ class UsersJudge:
         trial = config.training.evaluation
         options = user_options(self._plan) | {"mode": MODES[config.environment.id]}
         options["horizon_days"] = trial.horizon_days or options["horizon_days"]
-        return evaluate(agent, scenario, trial.n_users, trial.seed, lenses=shown_lenses(self._plan), **options)
+        lenses, is_drawn = shown_lenses(self._plan), trial.acts == "drawn"
+        return evaluate(agent, scenario, trial.n_users, trial.seed, lenses=lenses, is_exploring=is_drawn, **options)
 
 
 def paired(values: Floats, others: Floats) -> Estimate:
