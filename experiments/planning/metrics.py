@@ -71,7 +71,7 @@ class Rate:
 
     def in_words(self, effect: float) -> str:
         """Return the change in words."""
-        return f"{self.name} from {percent(self.control_prob)} to {percent(self.control_prob + effect)}"
+        return f"the {self.name} change from {percent(self.control_prob)} to {percent(self.control_prob + effect)}"
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,7 @@ class Amount:
 
     def in_words(self, effect: float) -> str:
         """Return the change in words."""
-        return f"{self.name} by {effect:+.4g}{' ' + self.unit if self.unit else ''} a user"
+        return f"the {self.name} change by {effect:+.4g}{' ' + self.unit if self.unit else ''} a user"
 
 
 def percent(share: float) -> str:

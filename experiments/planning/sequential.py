@@ -88,7 +88,9 @@ class ConfidenceSequence:
         if not math.isfinite(self.low[-1]):
             return f"After {len(self):,} users there are too few to say anything ({self.method})."
         found = self.n_users_to_clear
-        clear = "no difference is not ruled out yet" if found is None else f"clear of 0 since user {found:,}"
+        clear = "no difference is not ruled out yet" if found is None else f"clear of 0 at user {found:,}"
+        if found is not None and self.low[-1] <= 0 <= self.high[-1]:
+            clear += ", which stands although the bounds hold 0 again"
         return (
             f"After {len(self):,} users the difference is {self.estimate[-1]:.4g}, between {self.low[-1]:.4g} and "
             f"{self.high[-1]:.4g} however often one looks (level {self.level:g}, {self.method}): {clear}."

@@ -121,6 +121,7 @@ def test_the_first_clear_look_decides_and_stays() -> None:
     assert "after 3 users the increase of the opt-out rate is 0.04" in found.reason
     assert found.in_words().startswith("Stop: ")
     assert watch(OPT_OUTS, constant_sequence([-0.1, -0.2], [0.1, 0.01])).verdict == "safe"
+    assert watch(OPT_OUTS, constant_sequence([-0.1, 0.03], [0.01, 0.1])).verdict == "safe"
     undecided = watch(OPT_OUTS, constant_sequence([-0.1, 0.0], [0.1, 0.05]))
     assert undecided.verdict == "go on"
     assert "lies between the bounds" in undecided.in_words()

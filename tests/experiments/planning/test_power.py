@@ -142,10 +142,13 @@ def test_a_plan_counts_days_in_whole_weeks() -> None:
     assert plan.days == math.ceil(plan.size.n_users / 700) + 14
     assert 7 * (plan.weeks - 1) < plan.days <= 7 * plan.weeks
     words = plan.in_words()
-    assert "opt-out rate from 2 % to 2.5 %" in words
+    assert "To see the opt-out rate change from 2 % to 2.5 % with a power of 80 %" in words
     assert f"plan {plan.weeks} whole weeks" in words
     assert json.loads(json.dumps(plan.to_dict()))["weeks"] == plan.weeks
     assert "rough guide" not in words
+    assert (
+        "the value change by -0.25 EUR a user" in users_needed(Amount("value", 4.0, unit="EUR"), -0.25, Design()).change
+    )
 
 
 def test_days_and_users_are_inverse() -> None:

@@ -14,6 +14,7 @@ from scipy.stats import binom, norm
 
 from experiments.planning.bounded import bounded_mean_bounds
 from experiments.planning.sequential import (
+    ConfidenceSequence,
     asymptotic_sequence,
     best_rho,
     bounded_sequence,
@@ -135,15 +136,17 @@ def test_every_step_is_what_the_users_so_far_say() -> None:
 
 
 def test_the_bounded_sequence_is_that_of_effects_known_from_the_past_alone() -> None:
-    is_treated = np.asarray([True, True, False, True, False, False, True])
-    outcomes = np.asarray([4.0, 2.0, 3.0, 4.0, 2.0, 4.0, 3.0])  # from 2 to 4
+    rng = np.random.default_rng(8)
+    is_treated = rng.random(400) < 0.6
+    outcomes = 2 + 2 * rng.beta(2, 1, size=400)
     effects, past = [], [0.5]
     for treated, outcome in zip(is_treated, outcomes, strict=True):
         y = (outcome - 2) / 2
         effects.append((y - sum(past) / len(past)) * (1 / 0.6 if treated else -1 / 0.4))
         past.append(y)
-    low, high = bounded_mean_bounds((np.asarray(effects) + 2.5) / 5, level=0.1, planned=5)
-    found = bounded_sequence(Trial(is_treated, outcomes, 0.6), lowest=2, highest=4, planned_users=5, level=0.1)
+    low, high = bounded_mean_bounds((np.asarray(effects) + 2.5) / 5, level=0.1, planned=200)
+    found = bounded_sequence(Trial(is_treated, outcomes, 0.6), lowest=2, highest=4, planned_users=200, level=0.1)
+    assert -1 < found.low[-1] < found.high[-1] < 1  # and so not the bounds that are clear anyway
     assert found.low == pytest.approx(np.maximum(2 * (5 * low - 2.5), -2.0), abs=1e-12)
     assert found.high == pytest.approx(np.minimum(2 * (5 * high - 2.5), 2.0), abs=1e-12)
 
@@ -227,10 +230,12 @@ def test_units_do_not_matter() -> None:
 
 def test_words_and_plain_data() -> None:
     found = mixture_sprt(trial(NORMAL, 2, effect=2.0), effect_sd=1.0)
-    assert "clear of 0 since user" in found.in_words()
+    assert "clear of 0 at user" in found.in_words()
     assert "Always-valid p-value" in found.in_words()
     record = json.loads(json.dumps(found.to_dict()))
     assert record["sequence"]["n_users_to_clear"] == found.sequence.n_users_to_clear
+    again = ConfidenceSequence("by hand", 0.05, np.zeros(2), np.asarray([0.1, -0.1]), np.asarray([0.3, 0.1]))
+    assert again.in_words().endswith("clear of 0 at user 1, which stands although the bounds hold 0 again.")
     unclear = asymptotic_sequence(trial(NORMAL, 2), planned_users=300)
     assert "no difference is not ruled out yet" in unclear.in_words()
     assert "3.0" not in repr(unclear)
