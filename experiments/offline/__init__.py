@@ -1,0 +1,1 @@
+"""Policies and models judged on logged data."""
