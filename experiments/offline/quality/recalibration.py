@@ -23,8 +23,8 @@ from experiments.offline.quality.rows import ScoredLabels, cluster_sums
 from simulator.measures import plain
 
 MOST_STEPS = 100
-MOST_HALVINGS = 40
 TOLERANCE = 1e-10  # of a Newton step, in log-odds
+SURE_STEP = 1e-6  # taken as it is: what it gains is lost in the rounding of the likelihood
 UNKNOWN = Estimate(math.nan, math.nan)
 
 
@@ -129,13 +129,10 @@ def _fit(scored: ScoredLabels, design: Floats, offset: Floats, start: Floats) ->
         gradient = design.T @ (weights * (labels - probs))
         hessian = design.T @ (design * (weights * probs * (1 - probs))[:, None])
         step = np.linalg.solve(hessian, gradient)
-        for _ in range(MOST_HALVINGS):
-            after = loss(found + step)
-            if after <= value:
-                break
+        after = loss(found + step)
+        while after > value and np.abs(step).max() > SURE_STEP:
             step = step / 2
-        else:
-            break  # rounding is all that is left to gain
+            after = loss(found + step)
         found, value = found + step, after
         if np.abs(step).max() < TOLERANCE:
             break
