@@ -130,7 +130,9 @@ def uplift_quality(
     """Return everything about one uplift score.
 
     Intervals are by the cluster bootstrap: whole clusters are drawn with replacement, as many as there are. The score
-    is held as it is, so it must not have been fitted to these rows.
+    is held as it is, so it must not have been fitted to these rows. Cross-fitted scores are ranked together only after
+    each fold's mean is taken from them: a fold left out whose effect is low lifts the level of the scores it is given,
+    which alone puts the wrong rows first.
 
     Args:
         trial: rows, with whose they are.
