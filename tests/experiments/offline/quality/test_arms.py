@@ -54,6 +54,19 @@ def test_arms_with_equal_scores_share_the_row() -> None:
     assert expected_response(trial).arm_shares == (0.5, 0.5)
 
 
+def test_rows_with_equal_gains_follow_in_equal_parts() -> None:
+    """Two of four follow: the first, and one of the three others, whichever: the mean over the three choices."""
+    scores = np.asarray([[0.0, 2.0], [0.0, 1.0], [0.0, 1.0], [0.0, 1.0]])
+    outcomes, arms, chances = np.asarray([1.0, 2.0, 3.0, 4.0]), np.asarray([1, 0, 1, 1]), [0.25, 0.75]
+    found = response_curve(ArmTrial.of(outcomes, arms, scores, chances), [0.5]).responses[0]
+    choices = []
+    for other in (1, 2, 3):
+        rule = np.asarray([1 if row in (0, other) else 0 for row in range(4)])
+        choices.append(np.mean(outcomes * (arms == rule) / np.asarray(chances)[arms]))
+    assert found.estimate.mean == pytest.approx(float(np.mean(choices)), abs=1e-12)
+    assert found.arm_shares == pytest.approx((0.5, 0.5))
+
+
 def test_a_curve_goes_from_control_to_the_recommendation() -> None:
     rng = np.random.default_rng(2)
     arms = rng.integers(0, 3, 600)
