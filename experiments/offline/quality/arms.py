@@ -141,8 +141,8 @@ def expected_response(trial: ArmTrial) -> ExpectedResponse:
     Mean of z_i = y_i 1{arm_i is recommended} / propensity_i, with standard error s / sqrt(N). Arms with equal highest
     scores share the row.
 
-    Source: Zhao, Fang & Simchi-Levi, Uplift modeling with multiple treatments and general response types (SDM 2017),
-    section 3; normalised: Swaminathan & Joachims (NeurIPS 2015).
+    Source: Zhao, Fang & Simchi-Levi, Uplift modeling with multiple treatments and general response types (SDM 2017);
+    normalised: Swaminathan & Joachims (NeurIPS 2015).
     """
     return _response(trial, _recommended(trial.scores))
 
@@ -157,7 +157,7 @@ def response_curve(trial: ArmTrial, shares: Sequence[float] = SHARES, control: i
         shares: from 0 to 1; 0: all get control.
         control: an arm.
 
-    Source: Zhao, Fang & Simchi-Levi (SDM 2017), section 4: the modified uplift curve.
+    Source: Zhao, Fang & Simchi-Levi (SDM 2017): the modified uplift curve.
 
     Raises:
         ValueError: a share or the control arm is out of range.

@@ -229,7 +229,7 @@ def spiegelhalter_z(scored: ScoredLabels) -> float:
 
     z = sum w (y - p)(1 - 2p) / sqrt(sum w^2 (1 - 2p)^2 p (1 - p)); rows are taken for independent.
 
-    Source: Spiegelhalter, Probabilistic prediction in patient management (Statistics in Medicine 1986), eq. 2.
+    Source: Spiegelhalter, Probabilistic prediction in patient management (Statistics in Medicine 1986).
 
     Raises:
         ValueError: scores are not from 0 to 1.

@@ -181,7 +181,7 @@ def auc(scored: ScoredLabels) -> Estimate:
     linearisation of a ratio. With clusters the terms are first added within each, positive and negative together, so
     that what a user's rows have in common is counted.
 
-    Source: DeLong, DeLong & Clarke-Pearson (Biometrics 1988), eq. 3 to 5; all V by one sort as Sun & Xu (IEEE Signal
+    Source: DeLong, DeLong & Clarke-Pearson (Biometrics 1988); all V by one sort as Sun & Xu (IEEE Signal
     Processing Letters 2014); clusters: Obuchowski (Biometrics 1997).
 
     Raises:
@@ -197,7 +197,7 @@ def auc_difference(scored: ScoredLabels, other: ScoredLabels) -> Estimate:
 
     The rows are the same, so the two areas are correlated; the error of the difference knows it.
 
-    Source: DeLong, DeLong & Clarke-Pearson (Biometrics 1988), eq. 5 with the contrast (1, -1).
+    Source: DeLong, DeLong & Clarke-Pearson (Biometrics 1988), with the contrast (1, -1).
 
     Raises:
         ValueError: the rows differ in labels, weights or clusters, or there is one class only.

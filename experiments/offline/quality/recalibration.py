@@ -6,7 +6,7 @@ A calibrated model has intercept 0 and slope 1. A slope below 1 says that the sc
 overfitted model are; a positive intercept at slope 1 that they are too low.
 
 Source: Cox, Two further applications of a model for binary regression (Biometrika 1958); intercept at slope 1
-("calibration in the large"): Steyerberg, Clinical Prediction Models (2009), section 15.3.
+("calibration in the large"): Steyerberg, Clinical Prediction Models (2009), chapter 15.
 """
 
 from __future__ import annotations

@@ -166,16 +166,16 @@ def uplift_curve(trial: Trial, form: CurveForm = "qini") -> UpliftCurve:
     In one of three forms; the sums are those of the first share phi, see the module, capitals with a star of all rows:
 
         qini    (Y_t - Y_c N_t / N_c) / N_t*      Radcliffe (2007), his count of responders over the treated rows
-        uplift  phi (Y_t / N_t - Y_c / N_c)       Gutierrez & Gerardy (2016), section 3, their number over N
+        uplift  phi (Y_t / N_t - Y_c / N_c)       Gutierrez & Gerardy (2016), their number over N
         gain    Y_t / N_t* - Y_c / N_c*           the sums alone, linear in the rows
 
     All end at the same effect, and differ by the luck of how many of each arm come first. The area under "uplift" is
-    the AUUC of Gutierrez & Gerardy, which Devriendt et al. (2020) class as joint and relative: both arms are ranked
-    together, and outcomes are taken relative to the size of the arms among those ranked first.
+    the AUUC of Gutierrez & Gerardy, over N: in the terms of Devriendt et al. (2020) a joint one, both arms ranked
+    together and not each by itself. It is an outcome per row, not scaled to 1; targeting at random has effect / 2.
 
     Source: Radcliffe, Using control groups to target on predicted lift (Direct Marketing Analytics Journal 2007);
     Gutierrez & Gerardy, Causal inference and uplift modelling: a review of the literature (PMLR 67, 2016); Devriendt,
-    Van Belle, Guns & Verbeke, Learning to rank for uplift modeling (IEEE TKDE 2020).
+    Guns & Verbeke, Learning to rank for uplift modeling (arXiv 2002.05897, 2020).
 
     Raises:
         ValueError: there is no such form.
