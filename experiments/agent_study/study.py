@@ -139,7 +139,8 @@ def _trained(
 ) -> tuple[Agent, dict[str, Any]]:
     """Return what an agent had learned at the end of its training, which is begun, or taken up again, where needed.
 
-    It is asked as often as while it learned, and draws if its config says so. Not at its best evaluation: the best of a bandit that learns to do harm is what it was before it learned.
+    It is asked as often as while it learned, and draws if its config says so. Not at its best evaluation: the best of
+    a bandit that learns to do harm is what it was before it learned.
     """
     plan = load_training(contender.training)
     about, schedule = plan.config.environment, plan.config.training

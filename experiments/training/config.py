@@ -134,8 +134,8 @@ class EvaluationSettings(Model):
     horizon_days: int | None = Field(None, ge=1, le=36_500, description="null: the training's")
     acts: Literal["best", "drawn"] = Field(
         "best",
-        description="what is judged and exported: the best action, or one drawn by the policy's probabilities, as PPO's "
-        "is made to be; of one that sends now and then, the best action is never to send",
+        description="what is judged and exported: the best action, or one drawn by the policy's probabilities, as "
+        "PPO's is made to be; of one that sends now and then, the best action is never to send",
     )
 
 
