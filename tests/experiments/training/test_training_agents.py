@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
 from agents.saved_state import load, save
+from experiments.cli import main
 from experiments.training.course import Watcher, follow
 from experiments.training.source import load_training, training_names, training_path
 from experiments.training.train import build
@@ -85,3 +88,20 @@ def test_a_shipped_bandit_learns_past_its_window(name: str) -> None:
     figures = build(plan).course.trainer.advance(64 * 80)
     assert figures["learned"] > 0.0
     assert figures.get("clipped", 0.0) < 0.5
+
+
+def test_a_policy_that_is_drawn_is_judged_and_exported_so(folder: Path) -> None:
+    """Of a policy that sends with a small probability the best action is silence; drawn, it sends."""
+    agent = {"kind": "maskable_ppo", **SMALL_PPO, "initial_send_prob": 0.05, "learning_rate": 1e-9}
+    sends, exploration = {}, {}
+    for acts in ("best", "drawn"):
+        settings = {"agent": agent, "training.evaluation.acts": acts, "training.n_steps": 160}
+        arguments = [f"--set={path}={json.dumps(value)}" for path, value in settings.items()]
+        done = CliRunner().invoke(main, ["train", "users.yaml", "--out", acts, "--json", *arguments])
+        assert done.exit_code == 0, done.output
+        sends[acts] = json.loads(done.stdout)["last"]["sends_per_user_week"]
+        exploration[acts] = json.loads((folder / acts / "policy.json").read_text("utf-8"))["exploration"]
+    assert sends["best"] == 0.0
+    assert 1.0 < sends["drawn"] < 10.0  # about a tenth of the hours let something be sent
+    assert exploration["best"] == {"kind": "none"}
+    assert exploration["drawn"] == {"kind": "softmax", "temperature": 1.0}
