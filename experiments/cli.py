@@ -13,6 +13,10 @@ from experiments.faults import ConfigError
 COMMANDS = {
     "compare": ("experiments.simulate:compare", "Compare policies on the same users under common luck."),
     "config": ("experiments.config_command:config", "Check, show and list configs."),
+    "evaluate": (
+        "experiments.offline.evaluate_command:evaluate",
+        "Judge policies by a log, before they meet a person.",
+    ),
     "record": ("experiments.recording.record_command:record", "Log every decision of a policy, and what followed."),
     "simulate": ("experiments.simulate:simulate", "Run one policy and measure what it comes to."),
     "study": ("experiments.agent_study.study_command:study", "Hold every agent against tuned baselines."),

@@ -12,14 +12,17 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping as Map
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from experiments.config import read_source
 from experiments.config_messages import faults_of
-from experiments.faults import ConfigError
+from experiments.faults import ConfigError, Fault
 from experiments.yaml_source import override, read_yaml
+from simulator.config import did_you_mean
+from simulator.presets import preset_folders
 
 Column = Annotated[str, Field(min_length=1)]
 
@@ -146,13 +149,13 @@ def load_mapping(source: str | os.PathLike[str], overrides: Map[str, object] | N
     """Read a mapping and check it.
 
     Args:
-        source: path of a YAML file.
+        source: name of a mapping that comes with the package (`hillstrom`), or path of a YAML file.
         overrides: values by dotted path, written over it.
 
     Raises:
         ConfigError: with every fault.
     """
-    _, text, label = read_source(source)
+    _, text, label = read_source(source, mapping_path, "configs/logs")
     written = read_yaml(text, label)
     override(written, overrides or {}, "--set")
     try:
@@ -162,6 +165,29 @@ def load_mapping(source: str | os.PathLike[str], overrides: Map[str, object] | N
     if written.faults:
         raise ConfigError(written.faults)
     return mapping
+
+
+def mapping_names() -> tuple[str, ...]:
+    """Return the names of the mappings that come with the package, in alphabetical order."""
+    folders = [folder.joinpath("logs") for folder in preset_folders()]
+    found = (entry.name for folder in folders if folder.is_dir() for entry in folder.iterdir())
+    return tuple(sorted(name[:-5] for name in found if name.endswith(".yaml")))
+
+
+def mapping_path(name: str) -> Path:
+    """Return the file of a mapping that comes with the package.
+
+    Raises:
+        ConfigError: there is none of that name; the message has the nearest.
+    """
+    if name in mapping_names():
+        for folder in preset_folders():
+            path = Path(str(folder.joinpath("logs", f"{name}.yaml")))
+            if path.is_file():
+                return path
+    known = ", ".join(mapping_names()) or "none"
+    message = f"no such mapping; known: {known}.{did_you_mean(name, mapping_names())}"
+    raise ConfigError([Fault(name, None, "", message)])
 
 
 def mapping_schema() -> dict[str, Any]:

@@ -1,0 +1,168 @@
+"""`kairos evaluate`: what a policy would be worth, from a log of another."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from experiments.run_options import output_folder, plain_console, with_options, writing
+
+if TYPE_CHECKING:
+    from experiments.offline.evaluation import OfflineEvaluation
+    from experiments.offline.logged import LoggedRounds
+
+PAGE, PICTURE, RESULT = "evaluation.html", "evaluation.png", "evaluation.json"
+
+
+@click.command(short_help="Judge policies by a log, before they meet a person.")
+@click.argument("log", type=click.Path(path_type=Path))
+@click.option(
+    "--policy",
+    "policies",
+    multiple=True,
+    required=True,
+    metavar="P",
+    help="uniform, always:ACTION, logging, a policy document, or a table of probabilities; may be repeated.",
+)
+@click.option(
+    "--mapping", metavar="YAML", help="Which column is what; a name of `configs/logs` or a file. A ledger needs none."
+)
+@click.option(
+    "--set", "settings", multiple=True, metavar="PATH=VALUE", help="Write a value over the mapping; repeatable."
+)
+@click.option("--estimator", "estimators", multiple=True, metavar="NAME", help="Only these; may be repeated.")
+@click.option("--model", default="additive", show_default=True, help="Of rewards: additive, by_action or boosted.")
+@click.option("--method", default="asymptotic", show_default=True, help="Of intervals: asymptotic or bootstrap.")
+@click.option(
+    "--confidence", default=0.95, show_default=True, type=click.FloatRange(0, 1, min_open=True, max_open=True)
+)
+@click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="Of folds and bootstrap.")
+@click.option(
+    "--out", type=click.Path(path_type=Path, file_okay=False), help="Folder; default: results/NAME of the log."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON, and nothing else.")
+def evaluate(
+    log: Path,
+    policies: tuple[str, ...],
+    mapping: str | None,
+    settings: tuple[str, ...],
+    estimators: tuple[str, ...],
+    model: str,
+    method: str,
+    confidence: float,
+    seed: int,
+    out: Path | None,
+    as_json: bool,
+) -> None:
+    """Judge policies by LOG: a Parquet or CSV file with a mapping, or a ledger's folder.
+
+    Writes a page, a picture and the figures to --out. Exits with 2 if the log cannot answer for any of the policies:
+    no number is given then, but the reason.
+    """
+    import json
+
+    from experiments.offline.estimators.catalogue import ESTIMATORS
+    from experiments.offline.evaluation import evaluate_policy
+    from experiments.offline.page import page
+    from experiments.offline.plots import draw_evaluation
+    from experiments.offline.policies_by_name import named_target
+    from experiments.results import write_json, write_text
+
+    try:
+        rounds, name, warnings = _read(log, mapping, settings)
+        found = [
+            evaluate_policy(
+                rounds,
+                named_target(policy, rounds),
+                name=policy,
+                log=name,
+                estimators=estimators or tuple(ESTIMATORS),
+                model=model,
+                method=method,
+                confidence=confidence,
+                seed=seed,
+                warnings=warnings,
+            )
+            for policy in policies
+        ]
+    except (ValueError, OSError) as error:
+        from experiments.faults import ConfigError
+
+        if isinstance(error, ConfigError):
+            raise
+        raise click.ClickException(str(error)) from None
+    result = {"kind": "offline-evaluations", "version": 1, "evaluations": [each.to_dict() for each in found]}
+    folder = output_folder(out, f"evaluate-{log.name.partition('.')[0]}")
+    with writing():
+        write_json(folder / RESULT, result)
+        draw_evaluation(folder / PICTURE, found)
+        write_text(folder / PAGE, page(found, folder / PICTURE, _asked(log, policies, mapping, settings)))
+    if as_json:
+        click.echo(json.dumps(result, indent=2))
+    else:
+        _print(found, folder)
+    if all(each.is_refused for each in found):
+        raise click.exceptions.Exit(2)
+
+
+def _read(log: Path, mapping: str | None, settings: tuple[str, ...]) -> tuple[LoggedRounds, str, tuple[str, ...]]:
+    """Return the log, its name, and what was done to it."""
+    from experiments.offline.ledgers import is_ledger, ledger_rounds
+
+    if is_ledger(log):
+        if mapping is not None:
+            raise click.UsageError("--mapping: a ledger says itself what its columns are; leave the option out.")
+        rounds, told = ledger_rounds(log)
+        return rounds, log.name, told
+    if mapping is None:
+        raise click.UsageError(
+            f"--mapping: expected one, since {log} is no ledger: a YAML file, or a name of configs/logs."
+        )
+    from experiments.offline.mapping import load_mapping
+    from experiments.offline.propensities import with_propensities
+    from experiments.offline.tables import read_log
+
+    about = with_options(load_mapping, mapping, {}, settings)
+    rounds = read_log(log, about)
+    if rounds.propensities is not None:
+        return rounds, about.name or log.name, ()
+    estimated = with_propensities(rounds)
+    return estimated.rounds, about.name or log.name, estimated.warnings
+
+
+def _asked(log: Path, policies: tuple[str, ...], mapping: str | None, settings: tuple[str, ...]) -> str:
+    options = [*(part for policy in policies for part in ("--policy", policy))]
+    options += [] if mapping is None else ["--mapping", mapping]
+    options += [part for setting in settings for part in ("--set", setting)]
+    return shlex.join(["kairos", "evaluate", str(log), *options])
+
+
+def _print(found: list[OfflineEvaluation], folder: Path) -> None:
+    from rich import box
+    from rich.table import Table
+
+    console = plain_console()
+    for each in found:
+        console.print(each.in_words(), style="bold", highlight=False)
+        for warning in each.warnings:
+            console.print(f"Warning: {warning}", style="yellow", highlight=False)
+        if each.estimates:
+            table = Table(
+                "estimator", "value", "interval", "over the log's policy", box=box.SIMPLE_HEAD, pad_edge=False
+            )
+            for row in each.estimates.values():
+                low, high = f"{row.interval.low:.5g}", f"{row.interval.high:.5g}"
+                gain = f"{row.gain.mean:+.3g} ({row.gain.low:+.3g} to {row.gain.high:+.3g})"
+                table.add_row(row.title, f"{row.interval.value:.5g}", f"{low} to {high}", gain)
+            console.print(table)
+        told = each.diagnosis
+        console.print(
+            f"{each.naive.in_words()} Effective sample size {told.effective:,.0f} of {told.rounds:,} rounds; largest "
+            f"weight {told.largest_weight:,.1f}.\n",
+            style="dim",
+            highlight=False,
+        )
+    console.print(f"Written: {folder / PAGE}, {folder / PICTURE}, {folder / RESULT}")

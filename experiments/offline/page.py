@@ -1,0 +1,106 @@
+"""The page of an offline evaluation: one file, its picture inside, readable on a phone and on paper."""
+
+from __future__ import annotations
+
+import base64
+import html
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from experiments.offline.diagnostics import Diagnosis
+from experiments.offline.evaluation import OfflineEvaluation
+
+STYLE = """
+:root { color-scheme: light; }
+body { font: 16px/1.5 system-ui, sans-serif; color: #222; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
+h1 { font-size: 1.5rem; } h2 { font-size: 1.2rem; margin-top: 2.2rem; }
+img { max-width: 100%; height: auto; }
+table { border-collapse: collapse; width: 100%; font-size: .92rem; }
+.wide { overflow-x: auto; }
+th { text-align: left; color: #767676; font-weight: 500; border-bottom: 1px solid #bbb; }
+td, th { padding: .3rem .7rem .3rem 0; } td + td, th + th { text-align: right; }
+td { border-bottom: 1px solid #eee; font-variant-numeric: tabular-nums; }
+.refused, .warning { border-left: 4px solid #D55E00; padding: .4rem .9rem; background: #fdf3ec; margin: .6rem 0; }
+.answer { font-size: 1.08rem; } small, .faint { color: #767676; }
+@media print { body { margin: 0; max-width: none; } h2 { break-after: avoid; } table { break-inside: avoid; } }
+"""
+
+
+def page(evaluations: Sequence[OfflineEvaluation], picture: Path, asked: str) -> str:
+    """Return HTML.
+
+    Args:
+        evaluations: of one log, at least one.
+        picture: PNG that is put inside.
+        asked: the command that made it.
+    """
+    title = f"Offline evaluation{': ' + evaluations[0].log if evaluations[0].log else ''}"
+    data = base64.b64encode(picture.read_bytes()).decode()
+    parts = [
+        "<!doctype html><html lang=en><meta charset=utf-8>",
+        '<meta name=viewport content="width=device-width, initial-scale=1">',
+        f"<title>{_(title)}</title><style>{STYLE}</style>",
+        f"<h1>{_(title)}</h1>",
+        *(f'<p class="{"refused" if each.is_refused else "answer"}">{_(each.in_words())}</p>' for each in evaluations),
+        f'<img alt="estimates with their intervals" src="data:image/png;base64,{data}">',
+    ]
+    for each in evaluations:
+        parts += _section(each)
+    first = evaluations[0]
+    parts.append(
+        f"<h2>What was run</h2><p><code>{_(asked)}</code></p><p class=faint>{first.diagnosis.rounds:,} rounds of "
+        f"{first.diagnosis.users:,} users; rewards are a round's, intervals by user. Estimates by weights are right "
+        f"where the propensities are; the direct method is as right as its model.</p></html>"
+    )
+    return "\n".join(parts) + "\n"
+
+
+def _section(each: OfflineEvaluation) -> list[str]:
+    parts = [f"<h2>{_(each.policy)}</h2>"]
+    parts += [f'<p class="warning">{_(warning)}</p>' for warning in each.warnings]
+    parts.append(f"<p>{_(each.naive.in_words())}</p>")
+    if each.estimates:
+        rows = [
+            (
+                e.title + ("" if e.dial is None else f", dial {e.dial:.3g}"), f"{e.interval.value:.5g}",
+                f"{e.interval.low:.5g} to {e.interval.high:.5g}",
+                f"{e.gain.mean:+.4g} ({e.gain.low:+.4g} to {e.gain.high:+.4g})",
+            )
+            for e in each.estimates.values()
+        ]  # fmt: skip
+        parts.append(_table(("estimator", "value", "interval", "over the log's policy"), rows))
+    return [*parts, *_diagnosis(each.diagnosis)]
+
+
+def _diagnosis(told: Diagnosis) -> list[str]:
+    figures = [
+        ("effective sample size", f"{told.effective:,.0f} of {told.rounds:,}"),
+        ("mean weight", f"{told.mean_weight:.3f} ± {told.mean_weight_error:.3f}"),
+        ("largest weight", f"{told.largest_weight:,.1f}"),
+        ("share of the ten largest weights", f"{100 * told.share_of_few:.1f} %"),
+        ("Pareto k of the tail", f"{told.tail:.2f}"),
+        ("probability on what the log never tries", f"{100 * told.unsupported:.2f} %"),
+    ]
+    rows = [
+        (
+            each.action,
+            f"{each.eligible:,}",
+            f"{each.taken:,}",
+            f"{100 * each.target_share:.1f} %",
+            f"{each.effective:,.0f}",
+        )
+        for each in told.support
+        if not each.segment
+    ]
+    head = ("action", "eligible", "taken", "by the policy", "effective")
+    return [_table(("weights", ""), figures), _table(head, rows)]
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    top = "".join(f"<th>{_(cell)}</th>" for cell in head)
+    body = "".join("<tr>" + "".join(f"<td>{_(cell)}</td>" for cell in row) + "</tr>" for row in rows)
+    return f'<div class="wide"><table><tr>{top}</tr>{body}</table></div>'
+
+
+def _(text: str) -> str:
+    return html.escape(text)
