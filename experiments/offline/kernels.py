@@ -96,3 +96,53 @@ def _replicate(sums: Floats, key: np.uint64, found: Floats) -> None:
                     for s in range(n_sums):
                         found[s] += count * sums[g + half, s]
                     found[n_sums] += count
+
+
+@compiled_parallel
+def moment_rows(
+    target: Floats, rewards_of: Floats, actions: Ints, propensities: Floats, rewards: Floats, shift: float, sums: Floats
+) -> None:
+    """Write sums of each block of rows, from which IPS, SNIPS and DR follow with their standard errors.
+
+    Args:
+        target, rewards_of: shape (N, A).
+        actions, propensities, rewards: shape (N,).
+        shift: near the mean of the doubly robust terms, so that their sum of squares keeps its digits.
+        sums: written, a row for each BLOCK rows: sums of w, w^2, w r, (w r)^2, w^2 r, d and d^2, where
+            d = v + w (r - q) - shift; and how many rows of `target` are no probabilities. Shape (B, 8).
+    """
+    for block in each(len(sums)):
+        _moments_of_block(target, rewards_of, actions, propensities, rewards, shift, block * BLOCK, sums[block])
+
+
+@compiled
+def _moments_of_block(
+    target: Floats,
+    rewards_of: Floats,
+    actions: Ints,
+    propensities: Floats,
+    rewards: Floats,
+    shift: float,
+    start: int,
+    sums: Floats,
+) -> None:
+    w1, w2, c1, c2, cw, d1, d2, n_odd = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
+    for i in range(start, min(start + BLOCK, len(actions))):
+        mean, total, least = 0.0, 0.0, 0.0
+        for a in range(target.shape[1]):
+            share = target[i, a]
+            mean += share * rewards_of[i, a]
+            total += share
+            least = min(least, share)
+        w = target[i, actions[i]] / propensities[i]
+        c = w * rewards[i]
+        d = mean + w * (rewards[i] - rewards_of[i, actions[i]]) - shift
+        n_odd += not (abs(total - 1.0) <= 1e-6 and least >= 0.0)
+        w1 += w
+        w2 += w * w
+        c1 += c
+        c2 += c * c
+        cw += c * w
+        d1 += d
+        d2 += d * d
+    sums[0], sums[1], sums[2], sums[3], sums[4], sums[5], sums[6], sums[7] = w1, w2, c1, c2, cw, d1, d2, n_odd

@@ -14,6 +14,8 @@ import pytest
 from experiments.offline.estimators.importance import clipped_ips, ips, snips
 from experiments.offline.estimators.model_based import dm, dr, dr_optimistic_shrinkage, sndr, switch_dr
 from experiments.offline.estimators.terms import Terms
+from experiments.offline.faults import LogError
+from experiments.offline.quick import quick_estimates
 from experiments.offline.weighed import Weighed, weigh
 from tests.experiments.offline.logs import TinyWorld, made_up
 
@@ -163,3 +165,24 @@ def test_permuting_rounds_changes_nothing() -> None:
         assert math.isclose(
             one.standard_error(rounds.clusters), other.standard_error(rounds.take(order).clusters), rel_tol=1e-9
         )
+
+
+@pytest.mark.parametrize("n", [2, 4_096, 10_001])
+def test_one_pass_gives_the_same_numbers(n: int) -> None:
+    rounds, target, rewards_of = made_up(n, 7)
+    weighed = weigh(rounds, target, rewards_of)
+    found = quick_estimates(rounds, target, np.ascontiguousarray(rewards_of))
+    for name, estimator in (("ips", ips), ("snips", snips), ("dr", dr)):
+        terms = estimator(weighed)
+        assert math.isclose(found[name].mean, terms.value, rel_tol=1e-11, abs_tol=1e-14)
+        assert math.isclose(found[name].standard_error, terms.standard_error(), rel_tol=1e-9, abs_tol=1e-12)
+
+
+def test_one_pass_checks_on_the_way() -> None:
+    rounds, target, rewards_of = made_up(5_000, 7)
+    wrong = target.copy()
+    wrong[4_500, 0] += 0.1
+    with pytest.raises(LogError, match=r"^row 4500: target: expected a sum of 1, got 1\.1"):
+        quick_estimates(rounds, wrong, rewards_of)
+    with pytest.raises(ValueError, match=r"rewards_of: expected float64 of shape \(5000, 4\), got float32"):
+        quick_estimates(rounds, target, rewards_of.astype(np.float32))
