@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -12,7 +12,8 @@ from experiments.run_options import output_folder, plain_console, with_options, 
 
 if TYPE_CHECKING:
     from experiments.offline.evaluation import OfflineEvaluation
-    from experiments.offline.logged import LoggedRounds
+    from experiments.offline.logged import Floats, LoggedRounds
+    from experiments.offline.report_card import ReportCard
 
 PAGE, PICTURE, RESULT = "evaluation.html", "evaluation.png", "evaluation.json"
 
@@ -39,6 +40,13 @@ PAGE, PICTURE, RESULT = "evaluation.html", "evaluation.png", "evaluation.json"
 @click.option(
     "--confidence", default=0.95, show_default=True, type=click.FloatRange(0, 1, min_open=True, max_open=True)
 )
+@click.option(
+    "--report-card",
+    "n_twins",
+    type=click.IntRange(2, 100_000),
+    metavar="N",
+    help="Try each estimator on N logs of a simulated twin, where the truth is known, and say which to believe.",
+)
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="Of folds and bootstrap.")
 @click.option(
     "--out", type=click.Path(path_type=Path, file_okay=False), help="Folder; default: results/NAME of the log."
@@ -53,6 +61,7 @@ def evaluate(
     model: str,
     method: str,
     confidence: float,
+    n_twins: int | None,
     seed: int,
     out: Path | None,
     as_json: bool,
@@ -73,10 +82,11 @@ def evaluate(
 
     try:
         rounds, name, warnings = _read(log, mapping, settings)
+        targets = {policy: named_target(policy, rounds) for policy in policies}
         found = [
             evaluate_policy(
                 rounds,
-                named_target(policy, rounds),
+                target,
                 name=policy,
                 log=name,
                 estimators=estimators or tuple(ESTIMATORS),
@@ -86,24 +96,32 @@ def evaluate(
                 seed=seed,
                 warnings=warnings,
             )
-            for policy in policies
+            for policy, target in targets.items()
         ]
+        answerable = {each.policy: targets[each.policy] for each in found if not each.is_refused}
+        card = _card(rounds, answerable, estimators, model, n_twins, seed) if n_twins and answerable else None
     except (ValueError, OSError) as error:
         from experiments.faults import ConfigError
 
         if isinstance(error, ConfigError):
             raise
         raise click.ClickException(str(error)) from None
-    result = {"kind": "offline-evaluations", "version": 1, "evaluations": [each.to_dict() for each in found]}
+    result: dict[str, Any] = {
+        "kind": "offline-evaluations",
+        "version": 1,
+        "evaluations": [each.to_dict() for each in found],
+    }
+    if card is not None:
+        result["report_card"] = card.to_dict()
     folder = output_folder(out, f"evaluate-{log.name.partition('.')[0]}")
     with writing():
         write_json(folder / RESULT, result)
         draw_evaluation(folder / PICTURE, found)
-        write_text(folder / PAGE, page(found, folder / PICTURE, _asked(log, policies, mapping, settings)))
+        write_text(folder / PAGE, page(found, folder / PICTURE, _asked(log, policies, mapping, settings), card))
     if as_json:
         click.echo(json.dumps(result, indent=2))
     else:
-        _print(found, folder)
+        _print(found, card, folder)
     if all(each.is_refused for each in found):
         raise click.exceptions.Exit(2)
 
@@ -133,6 +151,52 @@ def _read(log: Path, mapping: str | None, settings: tuple[str, ...]) -> tuple[Lo
     return estimated.rounds, about.name or log.name, estimated.warnings
 
 
+def _card(
+    rounds: LoggedRounds,
+    targets: dict[str, Floats],
+    estimators: tuple[str, ...],
+    model: str,
+    n_logs: int,
+    seed: int,
+) -> ReportCard:
+    """Return the report card; tells how far it is, and how long the rest may take."""
+    import time
+
+    from experiments.offline.estimators.catalogue import ESTIMATORS
+    from experiments.offline.report_card import report_card, twin_of
+
+    began = told = time.monotonic()
+
+    def on_log(done: int, of: int) -> None:
+        nonlocal told
+        now = time.monotonic()
+        if now - told >= 5.0 and done < of:
+            told = now
+            left = (now - began) / done * (of - done)
+            click.echo(f"Report card: {done:,} of {of:,} twin logs, about {left:.0f} s left", err=True)
+
+    twin = twin_of(rounds, "by_action" if model != "by_action" else "boosted", seed=seed)
+    names = estimators or tuple(ESTIMATORS)
+    return report_card(twin, targets, estimators=names, model=model, n_logs=n_logs, seed=seed, on_log=on_log)
+
+
+def _print_card(card: ReportCard) -> None:
+    from rich import box
+    from rich.table import Table
+
+    from experiments.offline.estimators.catalogue import ESTIMATORS
+
+    console = plain_console()
+    console.print(card.in_words(), style="bold", highlight=False)
+    table = Table(
+        "estimator", "policy", "truth", "bias", "error (RMSE)", "coverage", box=box.SIMPLE_HEAD, pad_edge=False
+    )
+    for mark in card.marks:
+        cells = (f"{mark.truth:.4g}", f"{mark.bias:+.3g}", f"{mark.rmse:.3g}", f"{100 * mark.coverage:.0f} %")
+        table.add_row(ESTIMATORS[mark.estimator].title, mark.policy, *cells)
+    console.print(table)
+
+
 def _asked(log: Path, policies: tuple[str, ...], mapping: str | None, settings: tuple[str, ...]) -> str:
     options = [*(part for policy in policies for part in ("--policy", policy))]
     options += [] if mapping is None else ["--mapping", mapping]
@@ -140,7 +204,7 @@ def _asked(log: Path, policies: tuple[str, ...], mapping: str | None, settings: 
     return shlex.join(["kairos", "evaluate", str(log), *options])
 
 
-def _print(found: list[OfflineEvaluation], folder: Path) -> None:
+def _print(found: list[OfflineEvaluation], card: ReportCard | None, folder: Path) -> None:
     from rich import box
     from rich.table import Table
 
@@ -165,4 +229,6 @@ def _print(found: list[OfflineEvaluation], folder: Path) -> None:
             style="dim",
             highlight=False,
         )
+    if card is not None:
+        _print_card(card)
     console.print(f"Written: {folder / PAGE}, {folder / PICTURE}, {folder / RESULT}")

@@ -8,7 +8,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from experiments.offline.diagnostics import Diagnosis
+from experiments.offline.estimators.catalogue import ESTIMATORS
 from experiments.offline.evaluation import OfflineEvaluation
+from experiments.offline.report_card import ReportCard
 
 STYLE = """
 :root { color-scheme: light; }
@@ -26,13 +28,14 @@ td { border-bottom: 1px solid #eee; font-variant-numeric: tabular-nums; }
 """
 
 
-def page(evaluations: Sequence[OfflineEvaluation], picture: Path, asked: str) -> str:
+def page(evaluations: Sequence[OfflineEvaluation], picture: Path, asked: str, card: ReportCard | None = None) -> str:
     """Return HTML.
 
     Args:
         evaluations: of one log, at least one.
         picture: PNG that is put inside.
         asked: the command that made it.
+        card: how the estimators did in the log's twin.
     """
     title = f"Offline evaluation{': ' + evaluations[0].log if evaluations[0].log else ''}"
     data = base64.b64encode(picture.read_bytes()).decode()
@@ -46,6 +49,8 @@ def page(evaluations: Sequence[OfflineEvaluation], picture: Path, asked: str) ->
     ]
     for each in evaluations:
         parts += _section(each)
+    if card is not None:
+        parts += _card(card)
     first = evaluations[0]
     parts.append(
         f"<h2>What was run</h2><p><code>{_(asked)}</code></p><p class=faint>{first.diagnosis.rounds:,} rounds of "
@@ -70,6 +75,22 @@ def _section(each: OfflineEvaluation) -> list[str]:
         ]  # fmt: skip
         parts.append(_table(("estimator", "value", "interval", "over the log's policy"), rows))
     return [*parts, *_diagnosis(each.diagnosis)]
+
+
+def _card(card: ReportCard) -> list[str]:
+    rows = [
+        (
+            ESTIMATORS[mark.estimator].title, mark.policy, f"{mark.truth:.5g}", f"{mark.bias:+.3g}",
+            f"{mark.rmse:.3g}", f"{100 * mark.coverage:.0f} %",
+        )
+        for mark in card.marks
+    ]  # fmt: skip
+    head = ("estimator", "policy", "truth in the twin", "bias", "error (RMSE)", "coverage of 95 %")
+    note = (
+        "The twin has the log's users, contexts, size and logging policy; rewards are drawn from a model of the log. It "
+        "is kinder than the world: an estimator that fails here will fail there; one that does well here may not."
+    )
+    return ["<h2>Report card</h2>", f"<p>{_(card.in_words())}</p>", _table(head, rows), f"<p class=faint>{_(note)}</p>"]
 
 
 def _diagnosis(told: Diagnosis) -> list[str]:

@@ -239,6 +239,29 @@ def test_the_command_refuses_with_its_own_exit_code(shop: Path) -> None:
     assert "Support is missing: the policy puts 100.0 % of its probability" in " ".join(done.output.split())
 
 
+def test_the_report_card_says_whom_to_believe(shop: Path) -> None:
+    asked = (
+        "shop.csv",
+        "--mapping",
+        "shop.yaml",
+        "--policy",
+        "always:push",
+        "--policy",
+        "always:none",
+        "--out",
+        "found",
+    )
+    done = run(*asked, "--report-card", "10", "--estimator", "dr", "--estimator", "snips")
+    assert done.exit_code == 0, done.output
+    told = json.loads((shop / "found" / "evaluation.json").read_text(encoding="utf-8"))["report_card"]
+    assert told["n_logs"] == 10
+    assert len(told["marks"]) == 4
+    assert all(choice["worse_than_logging"] == 0.0 for choice in told["choices"])
+    assert told["to_believe"] in ("dr", "snips")
+    assert "is the one to believe" in " ".join(done.output.split())
+    assert "<h2>Report card</h2>" in (shop / "found" / "evaluation.html").read_text(encoding="utf-8")
+
+
 def test_a_table_of_probabilities_is_a_policy(shop: Path) -> None:
     pl.DataFrame({"none": np.full(3_000, 0.25), "push": np.full(3_000, 0.75)}).write_csv("new.csv")
     done = run("shop.csv", "--mapping", "shop.yaml", "--policy", "new.csv", "--estimator", "ips", "--json")

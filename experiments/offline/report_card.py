@@ -1,0 +1,286 @@
+"""Which estimator to believe, in your own regime: a simulated twin of the log, in which the truth is known.
+
+The twin has the log's users and contexts, its size and its logging policy; its rewards are drawn from a model that was
+fitted to the log. On many such logs each estimator is run as on the real one, with models fitted anew, and held
+against the twin's truth: bias, error, coverage of its interval, and how often it would pick a candidate that is worse
+than the policy in use. (A plasmode simulation: Franklin, Schneeweiss, Polinski & Rassen, "Plasmode simulation for the
+evaluation of pharmacoepidemiologic methods", CSDA 2014.)
+
+The twin is kinder than the world: what decided an action is in its context, and a user's rounds depend on each other
+only through it. An estimator that fails here will fail there; one that does well here may not.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from experiments.offline.estimators.catalogue import ESTIMATORS, estimated, estimator
+from experiments.offline.intervals import asymptotic
+from experiments.offline.logged import Floats, Ints, LoggedRounds
+from experiments.offline.propensities import with_propensities
+from experiments.offline.reward_models import cross_fitted
+from experiments.offline.weighed import Weighed, weigh
+from simulator.measures import plain
+
+FULL = 0.95
+
+
+@dataclass(frozen=True)
+class Mark:
+    """How an estimator did for one policy, over all twin logs.
+
+    Attributes:
+        estimator, policy: names.
+        truth: the policy's value in the twin.
+        bias: mean estimate less the truth.
+        bias_error: standard error of the bias, from the number of twin logs.
+        spread: standard deviation of the estimates.
+        rmse: root of the mean squared error.
+        coverage: share of the 95 % intervals that held the truth.
+        width: mean width of these.
+    """
+
+    estimator: str
+    policy: str
+    truth: float
+    bias: float
+    bias_error: float
+    spread: float
+    rmse: float
+    coverage: float
+    width: float
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What comes of choosing the candidate that an estimator likes best.
+
+    Attributes:
+        estimator: its name.
+        worse_than_logging: share of twin logs in which the choice is truly worse than the logging policy.
+        regret: mean true value lost against the best candidate, or the logging policy if that is best.
+    """
+
+    estimator: str
+    worse_than_logging: float
+    regret: float
+
+
+@dataclass(frozen=True)
+class ReportCard:
+    """Marks of all estimators for all policies, and what choosing by each would come to.
+
+    Attributes:
+        n_logs: twin logs.
+        rounds: of each.
+        logging_value: the logging policy's value in the twin.
+        marks: by policy and estimator.
+        choices: by estimator.
+    """
+
+    n_logs: int
+    rounds: int
+    logging_value: float
+    marks: tuple[Mark, ...]
+    choices: tuple[Choice, ...]
+
+    @property
+    def to_believe(self) -> str:
+        """The estimator with the least error over all policies, among those whose intervals hold nine times in ten.
+
+        Where none of them does, the one of the highest coverage.
+        """
+
+        def of(name: str) -> tuple[float, float]:
+            its = [mark for mark in self.marks if mark.estimator == name]
+            return min(mark.coverage for mark in its), math.sqrt(sum(mark.rmse**2 for mark in its) / len(its))
+
+        names = list(dict.fromkeys(mark.estimator for mark in self.marks))
+        fine = [name for name in names if of(name)[0] >= 0.9]
+        return min(fine, key=lambda name: of(name)[1]) if fine else max(names, key=lambda name: of(name)[0])
+
+    def in_words(self) -> str:
+        """Return which estimator to believe, and what choosing by it comes to, in two sentences."""
+        name = self.to_believe
+        choice = next(each for each in self.choices if each.estimator == name)
+        return (
+            f"In {self.n_logs:,} logs of a twin with {self.rounds:,} rounds and this logging policy, "
+            f"{ESTIMATORS[name].title} is the one to believe. Choosing the candidate that it likes best picks one "
+            f"worse than the logging policy in {100 * choice.worse_than_logging:.0f} % of them."
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain data for JSON."""
+        data = asdict(self) | {"to_believe": self.to_believe}
+        for rows in ("marks", "choices"):
+            data[rows] = [
+                {name: plain(value) if isinstance(value, float) else value for name, value in row.items()}
+                for row in data[rows]
+            ]
+        return data
+
+
+@dataclass(frozen=True, eq=False)
+class Twin:
+    """A world made of a log: draw logs from it, and know the truth.
+
+    Attributes:
+        rounds: the log, with the probabilities of each action.
+        means: reward of each action in each round, shape (N, A).
+        noise: of the rewards around them: a residual for each round; None: rewards are 0 and 1.
+    """
+
+    rounds: LoggedRounds
+    means: Floats
+    noise: Floats | None
+
+    def value(self, target: Floats) -> float:
+        """Return a policy's value, exactly: over the log's contexts, each as likely as the others.
+
+        Args:
+            target: probabilities, shape (N, A).
+        """
+        return float((target * self.means).sum(axis=1).mean())
+
+    def draw(self, rng: np.random.Generator) -> tuple[LoggedRounds, Ints]:
+        """Return a log of the twin, and which round each of its rounds was made of.
+
+        Users are drawn with replacement, with all their rounds; one who is drawn twice counts as two.
+        """
+        rounds = self.rounds
+        rows, users = _drawn_rows(rounds, rng)
+        assert rounds.probabilities is not None
+        shares = rounds.probabilities[rows]
+        edges = np.cumsum(shares, axis=1)
+        actions = (edges <= rng.random((len(rows), 1)) * edges[:, -1:]).sum(axis=1)
+        means = self.means[rows, actions]
+        if self.noise is None:
+            rewards = (rng.random(len(rows)) < means).astype(np.float64)
+        else:
+            rewards = means + rng.choice(self.noise, len(rows))
+        drawn = rounds.take(rows)
+        propensities = shares[np.arange(len(rows)), actions]
+        # A user's rounds keep their order; their hours may not, where one comes twice.
+        return replace(
+            drawn, actions=actions, rewards=rewards, propensities=propensities, users=users, hours=None
+        ), rows
+
+
+def twin_of(rounds: LoggedRounds, model: str = "boosted", *, n_folds: int = 5, seed: int = 0) -> Twin:
+    """Return a log's twin.
+
+    Args:
+        rounds: where only the propensities of the actions taken are known, or none, all actions' probabilities are
+            those of a model of the log.
+        model: of rewards, of `reward_models.MODELS`; other than the one that the estimators use, else the twin would
+            be a world in which their model is right.
+        n_folds, seed: of its cross-fitting.
+    """
+    if rounds.probabilities is None:
+        rounds = with_propensities(replace(rounds, propensities=None), n_folds=n_folds, seed=seed).rounds
+    means = cross_fitted(rounds, model, n_folds=n_folds, seed=seed)
+    if np.isin(rounds.rewards, (0.0, 1.0)).all():
+        return Twin(rounds, np.clip(means, 0.0, 1.0), None)
+    residuals = rounds.rewards - means[np.arange(len(rounds)), rounds.actions]
+    return Twin(rounds, means, residuals - residuals.mean())
+
+
+def report_card(
+    twin: Twin,
+    candidates: Mapping[str, Floats],
+    *,
+    estimators: Sequence[str] = tuple(ESTIMATORS),
+    model: str = "additive",
+    n_logs: int = 100,
+    n_folds: int = 2,
+    seed: int = 0,
+    on_log: Callable[[int, int], None] | None = None,
+) -> ReportCard:
+    """Return how each estimator does in a twin.
+
+    Args:
+        twin: see `twin_of`.
+        candidates: probabilities of the policies in the log's rounds, by name, each (N, A).
+        estimators: of the catalogue.
+        model: of rewards, as the estimators will use it.
+        n_logs: twin logs to draw; at least 2.
+        n_folds, seed: of cross-fitting and of the draws.
+        on_log: called after each log with how many are done, of how many.
+
+    Raises:
+        ValueError: no candidate, fewer than two logs, or an unknown estimator.
+    """
+    if not candidates:
+        raise ValueError("report_card: expected at least one candidate policy, got none")
+    if n_logs < 2:
+        raise ValueError(f"report_card: n_logs: expected at least 2, got {n_logs}")
+    rows = {name: estimator(name) for name in estimators}
+    assert twin.rounds.probabilities is not None
+    truth = {name: twin.value(target) for name, target in candidates.items()}
+    logging_value = twin.value(twin.rounds.probabilities)
+    values = {name: np.empty((n_logs, len(candidates))) for name in rows}
+    lows, highs = ({name: np.empty((n_logs, len(candidates))) for name in rows} for _ in range(2))
+    for k in range(n_logs):
+        log, made_of = twin.draw(np.random.default_rng([seed, k]))
+        for place, target in enumerate(candidates.values()):
+            weighed = _with_models(
+                log, target[made_of], {row.fit for row in rows.values() if row.needs_model}, model, n_folds
+            )
+            for name, row in rows.items():
+                terms, _ = estimated(name, weighed[row.fit if row.needs_model else ""])
+                interval = asymptotic(terms, log.clusters, FULL)
+                values[name][k, place] = interval.value
+                lows[name][k, place], highs[name][k, place] = interval.low, interval.high
+        if on_log is not None:
+            on_log(k + 1, n_logs)
+    true = np.asarray(list(truth.values()))
+    marks = tuple(
+        _mark(name, policy, true[place], values[name][:, place], lows[name][:, place], highs[name][:, place])
+        for place, policy in enumerate(truth)
+        for name in rows
+    )
+    choices = tuple(_choice(name, values[name], true, logging_value) for name in rows)
+    return ReportCard(n_logs, len(twin.rounds), logging_value, marks, choices)
+
+
+def _drawn_rows(rounds: LoggedRounds, rng: np.random.Generator) -> tuple[Ints, Ints | None]:
+    """Return rows of users that are drawn with replacement, and a number for each draw's user."""
+    if rounds.clusters is None:
+        return rng.integers(0, len(rounds), len(rounds)), None
+    order = np.argsort(rounds.clusters, kind="stable")
+    sizes = np.bincount(rounds.clusters)
+    starts = np.cumsum(sizes) - sizes
+    drawn = rng.integers(0, len(sizes), len(sizes))
+    rows = np.concatenate([order[starts[user] : starts[user] + sizes[user]] for user in drawn])
+    return rows, np.repeat(np.arange(len(drawn)), sizes[drawn])
+
+
+def _with_models(log: LoggedRounds, target: Floats, fits: set[str], model: str, n_folds: int) -> dict[str, Weighed]:
+    """Return the log beside a policy, without a model as "" and with one for each way to fit it."""
+    found = {"": weigh(log, target)}
+    for fit in sorted(fits):
+        rewards_of = cross_fitted(log, model, target=target, fit=fit, n_folds=n_folds)  # type: ignore[arg-type]
+        found[fit] = weigh(log, target, rewards_of)
+    return found
+
+
+def _mark(name: str, policy: str, truth: float, values: Floats, lows: Floats, highs: Floats) -> Mark:
+    n, spread = len(values), float(values.std(ddof=1))
+    bias = float(values.mean() - truth)
+    held = float(((lows <= truth) & (truth <= highs)).mean())
+    rmse = math.sqrt(float(((values - truth) ** 2).mean()))
+    return Mark(
+        name, policy, float(truth), bias, spread / math.sqrt(n), spread, rmse, held, float((highs - lows).mean())
+    )
+
+
+def _choice(name: str, values: Floats, truth: Floats, logging_value: float) -> Choice:
+    """Return what choosing by an estimator comes to; the candidate that it likes best is chosen, whatever it says."""
+    chosen = truth[values.argmax(axis=1)]
+    best = max(float(truth.max()), logging_value)
+    return Choice(name, float((chosen < logging_value).mean()), float((best - chosen).mean()))

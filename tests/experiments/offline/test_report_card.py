@@ -1,0 +1,127 @@
+"""The twin's truth is exact, and an estimator's marks in it are what theory says."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import numpy as np
+import pytest
+
+from experiments.offline.logged import LoggedRounds
+from experiments.offline.report_card import Twin, report_card, twin_of
+from experiments.offline.targets import always, uniform
+from tests.experiments.offline.logs import made_up
+
+
+def two_arms(n: int = 400, share: float = 0.5, users: int | None = None) -> Twin:
+    """Return a world with a constant reward an arm: .3 without, .5 with a push."""
+    probabilities = np.tile([1.0 - share, share], (n, 1))
+    rng = np.random.default_rng(0)
+    actions = (rng.random(n) < share).astype(np.int64)
+    rounds = LoggedRounds(
+        actions, np.zeros(n), ("none", "push"), propensities=probabilities[np.arange(n), actions],
+        probabilities=probabilities, users=None if users is None else np.arange(n) % users,
+    )  # fmt: skip
+    return Twin(rounds, np.tile([0.3, 0.5], (n, 1)), None)
+
+
+def test_marks_of_ips_by_closed_form() -> None:
+    """Of N rounds with p = .5: unbiased, with variance (.5 / .5 - .25) / N, and intervals that hold."""
+    twin = two_arms()
+    card = report_card(twin, {"push": always(twin.rounds, "push")}, estimators=("ips", "snips", "dr"), n_logs=400)
+    assert card.logging_value == pytest.approx(0.4)
+    for mark in card.marks:
+        assert mark.truth == 0.5
+        assert abs(mark.bias) < 4 * mark.bias_error
+        assert 0.92 <= mark.coverage <= 0.98
+    ips = next(mark for mark in card.marks if mark.estimator == "ips")
+    assert ips.spread == pytest.approx(math.sqrt((0.5 / 0.5 - 0.25) / 400), rel=0.12)
+    snips = next(mark for mark in card.marks if mark.estimator == "snips")
+    assert snips.spread == pytest.approx(math.sqrt(0.25 / 0.5 / 400), rel=0.12)
+    assert ips.rmse == pytest.approx(math.hypot(ips.bias, ips.spread * math.sqrt(399 / 400)), rel=1e-9)
+
+
+def test_choosing_among_noise_and_harm() -> None:
+    """With ten rounds a candidate that is worse is chosen often; with many never. Regret is its value lost."""
+    for n, low, high in ((20, 0.05, 0.4), (4_000, 0.0, 0.0)):
+        twin = two_arms(n)
+        candidates = {"push": always(twin.rounds, "push"), "none": always(twin.rounds, "none")}
+        card = report_card(twin, candidates, estimators=("snips",), n_logs=200)
+        choice = card.choices[0]
+        assert low <= choice.worse_than_logging <= high
+        assert choice.regret == pytest.approx(0.2 * choice.worse_than_logging)
+
+
+def test_a_wrong_model_is_found_out() -> None:
+    """Rewards depend on x and action together; an additive model alone is biased where the policy follows x."""
+    rng = np.random.default_rng(1)
+    n = 1_500
+    x = rng.choice([-1.0, 1.0], n)
+    p = np.where(x > 0, 0.85, 0.15)
+    probabilities = np.column_stack([1 - p, p])
+    actions = (rng.random(n) < p).astype(np.int64)
+    rounds = LoggedRounds(
+        actions, np.zeros(n), ("none", "push"), propensities=probabilities[np.arange(n), actions],
+        probabilities=probabilities, context=x[:, None], features=("x",),
+    )  # fmt: skip
+    means = np.column_stack([0.5 - 0.3 * x, 0.5 + 0.3 * x])
+    target = np.column_stack([(x > 0), (x <= 0)]).astype(float)  # the opposite of the log's habit
+    card = report_card(Twin(rounds, means, None), {"against": target}, estimators=("dm", "dr"), n_logs=60)
+    dm, dr = (next(mark for mark in card.marks if mark.estimator == name) for name in ("dm", "dr"))
+    assert dm.bias > 0.1
+    assert dm.coverage < 0.2
+    assert abs(dr.bias) < 4 * dr.bias_error
+    assert dr.coverage > 0.88
+    assert card.to_believe == "dr"
+    assert json.loads(json.dumps(card.to_dict()))["to_believe"] == "dr"
+
+
+def test_users_are_drawn_whole() -> None:
+    twin = two_arms(60, users=12)
+    log, made_of = twin.draw(np.random.default_rng(3))
+    assert len(log) == 60
+    assert log.n_clusters == 12
+    assert log.users is not None
+    for user in range(12):
+        its = made_of[log.users == user]
+        assert len({int(row) % 12 for row in its}) == 1
+        assert len(its) == 5
+    assert len(set(made_of.tolist())) < 60  # somebody came twice
+
+
+def test_a_twin_of_a_log_has_its_habits() -> None:
+    """Logging probabilities are the log's, rewards of the same kind, and the log's own mean about the same."""
+    rounds, target, _ = made_up(3_000, 3)
+    twin = twin_of(rounds, "by_action")
+    assert rounds.probabilities is not None
+    assert twin.value(rounds.probabilities) == pytest.approx(rounds.rewards.mean(), abs=0.02)
+    log, made_of = twin.draw(np.random.default_rng(0))
+    assert set(np.unique(log.rewards)) == {0.0, 1.0}
+    assert log.eligibility[np.arange(len(log)), log.actions].all()
+    share = np.bincount(log.actions, minlength=4) / len(log)
+    np.testing.assert_allclose(share, rounds.probabilities[made_of].mean(axis=0), atol=0.03)
+    assert twin.value(target) == pytest.approx((target * twin.means).sum(axis=1).mean())
+    money = LoggedRounds(
+        rounds.actions, rounds.rewards * 3.7 + 0.1, rounds.action_names, propensities=rounds.propensities,
+        context=rounds.context, features=rounds.features,
+    )  # fmt: skip
+    assert twin_of(money, "by_action").noise is not None
+
+
+def test_the_same_seed_gives_the_same_card() -> None:
+    twin = two_arms(100)
+    cards = [
+        report_card(twin, {"push": uniform(twin.rounds)}, estimators=("ips",), n_logs=5, seed=seed)
+        for seed in (1, 1, 2)
+    ]
+    assert cards[0] == cards[1]
+    assert cards[0] != cards[2]
+
+
+def test_what_it_needs() -> None:
+    twin = two_arms(50)
+    with pytest.raises(ValueError, match="report_card: expected at least one candidate policy, got none"):
+        report_card(twin, {})
+    with pytest.raises(ValueError, match="report_card: n_logs: expected at least 2, got 1"):
+        report_card(twin, {"push": uniform(twin.rounds)}, n_logs=1)
