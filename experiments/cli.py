@@ -17,6 +17,7 @@ COMMANDS = {
         "experiments.offline.evaluate_command:evaluate",
         "Judge policies by a log, before they meet a person.",
     ),
+    "plan-test": ("experiments.planning.plan_command:plan_test", "Plan a test on people: users, days, and its traps."),
     "record": ("experiments.recording.record_command:record", "Log every decision of a policy, and what followed."),
     "simulate": ("experiments.simulate:simulate", "Run one policy and measure what it comes to."),
     "study": ("experiments.agent_study.study_command:study", "Hold every agent against tuned baselines."),

@@ -87,7 +87,7 @@ def _card(card: ReportCard) -> list[str]:
     ]  # fmt: skip
     head = ("estimator", "policy", "truth in the twin", "bias", "error (RMSE)", "coverage of 95 %")
     note = (
-        "The twin has the log's users, contexts, size and logging policy; rewards are drawn from a model of the log. It "
+        "The twin has the log's users, contexts, size and logging policy; its rewards come from a model of the log. It "
         "is kinder than the world: an estimator that fails here will fail there; one that does well here may not."
     )
     return ["<h2>Report card</h2>", f"<p>{_(card.in_words())}</p>", _table(head, rows), f"<p class=faint>{_(note)}</p>"]
