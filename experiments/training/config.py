@@ -58,9 +58,12 @@ class PastSteps(Model):
 
 
 class FixedNormalisation(Model):
-    """Show each entry's range as [-1, 1]."""
+    """Show each entry's range as [-1, 1], or its distance from a mean in standard deviations; by fixed numbers."""
 
     kind: Literal["normalisation"] = "normalisation"
+    by: Literal["range", "pilot"] = Field(
+        "range", description="pilot: mean and standard deviation among users who are sent something at random"
+    )
 
 
 class Oracle(Model):

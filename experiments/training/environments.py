@@ -22,6 +22,7 @@ from experiments.training.config import (
     PotentialShaping,
     UsersEnvironment,
 )
+from experiments.training.pilot import pilot_inputs
 from experiments.training.source import Plan
 from simulator.environments.lenses import (
     EXPECTED_CONVERSION,
@@ -111,7 +112,14 @@ def _world_options(about: ExactEnvironment) -> dict[str, Any]:
 
 
 def _lenses(plan: Plan, asked: Iterable[Lens]) -> tuple[Any, ...]:
-    return tuple(_lens(lens, plan) for lens in asked)
+    made: list[Any] = []
+    for lens in asked:
+        if isinstance(lens, FixedNormalisation) and lens.by == "pilot":
+            shown = [each for each in made if isinstance(each, History | OracleObservation | Normalisation)]
+            made.append(Normalisation(pilot_inputs(plan, user_options(plan), shown)))
+        else:
+            made.append(_lens(lens, plan))
+    return tuple(made)
 
 
 def _discount_per_hour(plan: Plan) -> float:
