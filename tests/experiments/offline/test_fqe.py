@@ -13,7 +13,7 @@ from experiments.offline.estimators.marginalised import marginalised_is
 from experiments.offline.estimators.sequential import direct_method, sequential_dr
 from experiments.offline.faults import LogError
 from experiments.offline.fqe import fitted_q
-from experiments.offline.horizons import Chain
+from experiments.offline.horizons.errors import Chain
 from experiments.offline.logged import Floats
 from experiments.offline.q_regressors import Boosted, RidgeByAction, Tabular
 from experiments.offline.trajectories import LoggedTrajectories

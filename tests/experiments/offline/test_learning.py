@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
 
@@ -25,7 +26,8 @@ NAMES = ("wait", "remind", "blast", "call")
 N_STATES, STEPS, DISCOUNT = 4, 12, 0.95
 LEAVING = -30.0
 ELIGIBLE = np.asarray([[True, True, True, state == N_STATES - 1] for state in range(N_STATES)])
-QUICK = Schedule(n_steps=700, batch_size=64, learning_rate=3e-3, hidden=(32,), target_every=40)
+QUICK = Schedule(n_steps=600, batch_size=64, learning_rate=3e-3, hidden=(32,), target_every=40)
+Learner = Callable[[LoggedTrajectories, float, Schedule, int], LearnedPolicy]
 EXPLORING, NARROW = (0.3, 0.4, 0.3), (0.15, 0.85, 0.0)
 
 
@@ -86,6 +88,12 @@ def logged(chances: tuple[float, float, float], n_episodes: int = 300) -> Logged
     )  # fmt: skip
 
 
+@cache
+def learned(learner: str, strength: float, chances: tuple[float, float, float]) -> LearnedPolicy:
+    """Return what CQL learns with some conservatism, or BCQ with some threshold; once for all tests."""
+    return (learn_cql if learner == "cql" else learn_bcq)(logged(chances), strength, QUICK)
+
+
 def choices(policy: LearnedPolicy) -> Floats:
     return policy.probabilities(np.eye(N_STATES), ELIGIBLE)
 
@@ -101,7 +109,7 @@ def test_the_world_is_as_it_is_meant() -> None:
 def test_the_optimum_from_good_logs(learner: str) -> None:
     """Where the log tries everything, the greedy policy is the best there is, in every state."""
     log = logged(EXPLORING)
-    policy = learn_cql(log, 0.5, QUICK) if learner == "cql" else learn_bcq(log, 0.3, QUICK)
+    policy = learned(learner, 0.5 if learner == "cql" else 0.3, EXPLORING)
     assert choices(policy).argmax(axis=1).tolist() == optimum().argmax(axis=1).tolist()
     target = policy.probabilities(log.observations, log.eligibility)
     assert not target[~log.eligibility].any()
@@ -111,33 +119,49 @@ def test_the_optimum_from_good_logs(learner: str) -> None:
     assert told == pytest.approx(optimum().max(axis=1)[log.observations[log.starts].argmax(axis=1)].mean(), rel=1e-3)
 
 
+@pytest.mark.parametrize("learner", ["cql", "bcq"])
+def test_what_is_not_eligible_is_not_imagined(learner: str) -> None:
+    """Calls are cheap, and for the last step only: values of reminding know it, to a quarter of a decision."""
+    values = learned(learner, 0.0, EXPLORING).values(np.eye(N_STATES))
+    np.testing.assert_allclose(values[:, :2], optimum()[:, :2], atol=0.25)
+    assert (values[:3, 3] > values[:3, 1]).any()  # it would be taken, were it asked for
+
+
+@pytest.mark.parametrize("learn", [learn_cql, learn_bcq])
+def test_what_is_never_eligible_teaches_nothing(learn: Learner) -> None:
+    """Its values are those that the network began with: neither pushed down nor fitted."""
+    log = logged(NARROW)
+    never = log.eligibility & (np.arange(4) != 2)
+    log = replace(log, eligible=never, final_eligible=None)
+    few, many = ([*learn(log, 0.5, replace(QUICK, n_steps=n), 0).q.parameters()][-2] for n in (1, 20))
+    assert torch.equal(few[2], many[2])
+    assert not torch.equal(few[1], many[1])
+
+
 def test_near_the_log_where_it_is_narrow() -> None:
     """The log never blasts, and all that it knows costs: what is not known looks free, unless a learner is careful."""
-    log = logged(NARROW)
-    naive = choices(learn_cql(log, 0.0, QUICK))
+    naive = choices(learned("cql", 0.0, NARROW))
     assert naive[:, 2].sum() >= 2  # it drives users away
     best = optimum().max(axis=1).mean()
     assert worth(naive) < best - 10.0
-    for careful in (learn_cql(log, 1.0, QUICK), learn_bcq(log, 0.3, QUICK)):
+    for careful in (learned("cql", 1.0, NARROW), learned("bcq", 0.3, NARROW)):
         chosen = choices(careful)
         assert not chosen[:, 2].any()
         assert worth(chosen) == pytest.approx(best)
-    imagined = choices(learn_bcq(log, 0.0, QUICK))
+    imagined = choices(learned("bcq", 0.0, NARROW))
     assert imagined[:, 2].sum() >= 2  # without its threshold, BCQ is as naive
 
 
 def test_a_high_threshold_imitates() -> None:
     """Near 1, BCQ takes the log's most frequent action, here a bad one."""
-    policy = learn_bcq(logged((0.7, 0.3, 0.0)), 0.95, QUICK)
+    policy = learned("bcq", 0.95, (0.7, 0.3, 0.0))
     assert choices(policy).argmax(axis=1).tolist()[:3] == [0, 0, 0]
 
 
-@pytest.mark.parametrize("learner", [learn_cql, learn_bcq])
-def test_a_seed_is_a_policy(learner: object) -> None:
+@pytest.mark.parametrize("learn", [learn_cql, learn_bcq])
+def test_a_seed_is_a_policy(learn: Learner) -> None:
     """The same seed, the same weights to the last bit, whatever was drawn before; another seed, others."""
-    assert learner in (learn_cql, learn_bcq)
     short = replace(QUICK, n_steps=20)
-    learn = learn_cql if learner is learn_cql else learn_bcq
     outside = torch.get_rng_state()
     first = learn(logged(NARROW), 0.5, short, 3).values(np.eye(N_STATES))
     assert torch.equal(outside, torch.get_rng_state())
@@ -149,8 +173,8 @@ def test_a_seed_is_a_policy(learner: object) -> None:
 def test_values_of_conservatism() -> None:
     """More of it, lower values of what the log does not do, beside those of what it does."""
     gaps = []
-    for conservatism in (0.0, 0.5, 5.0):
-        values = learn_cql(logged(NARROW), conservatism, QUICK).values(np.eye(N_STATES))
+    for conservatism in (0.0, 1.0, 5.0):
+        values = learned("cql", conservatism, NARROW).values(np.eye(N_STATES))
         gaps.append(float((values[:, 1] - values[:, 2])[:3].mean()))
     assert gaps == sorted(gaps)
     assert gaps[0] < 0.0 < gaps[1]

@@ -1,4 +1,4 @@
-"""Pictures of offline evaluation: what longer horizons do to estimators."""
+"""The picture of horizons: bias and standard deviation of each estimator, side by side."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from experiments.offline.horizons import HorizonErrors
+from experiments.offline.horizons.errors import HorizonErrors
 from experiments.offline.logged import Floats
 from experiments.plots import DOTS_PER_INCH, FAINT, INK, STYLE
 from experiments.results import whole_file
