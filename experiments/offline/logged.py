@@ -56,10 +56,10 @@ class LoggedRounds:
         """Check everything, and keep arrays of the types that are promised."""
         for name in ("rewards", "propensities", "probabilities", "context", "hours"):
             if getattr(self, name) is not None:
-                object.__setattr__(self, name, _numbers(name, getattr(self, name)))
+                object.__setattr__(self, name, as_numbers(name, getattr(self, name)))
         for name in ("actions", "users"):
             if getattr(self, name) is not None:
-                object.__setattr__(self, name, _whole(name, getattr(self, name)))
+                object.__setattr__(self, name, as_whole(name, getattr(self, name)))
         if self.eligible is not None:
             object.__setattr__(self, "eligible", np.asarray(self.eligible) != 0)
         if faults := [*self._shape_faults()]:
@@ -131,7 +131,7 @@ class LoggedRounds:
         is_action = (actions >= 0) & (actions < len(names))
         taken = np.where(is_action, actions, 0)
         rows = np.arange(len(self))
-        yield from _finite("reward", self.rewards)
+        yield from finite_faults("reward", self.rewards)
         if self.propensities is not None:
             p = self.propensities
             yield from rows_that_are(~((p > 0) & (p <= 1)), "propensity", "above 0 and at most 1", lambda row: p[row])
@@ -147,9 +147,9 @@ class LoggedRounds:
                 yield from self._disagreements(self.probabilities[rows, taken], self.propensities, is_action)
         for k, feature in enumerate(self.features):
             assert self.context is not None
-            yield from _finite(feature, self.context[:, k])
+            yield from finite_faults(feature, self.context[:, k])
         if self.hours is not None:
-            yield from _finite("hours", self.hours)
+            yield from finite_faults("hours", self.hours)
             yield from self._backwards()
 
     def _disagreements(self, told: Floats, propensities: Floats, is_action: Bools) -> Iterator[str]:
@@ -210,18 +210,29 @@ def probability_faults(
     return faults
 
 
-def _finite(column: str, values: Floats) -> list[str]:
+def finite_faults(column: str, values: Floats) -> list[str]:
+    """Return which rows of a column are not finite."""
     return rows_that_are(~np.isfinite(values), column, "a finite number", lambda row: values[row])
 
 
-def _numbers(name: str, values: Any) -> Floats:
+def as_numbers(name: str, values: Any) -> Floats:
+    """Return an array of float64.
+
+    Raises:
+        LogError: it holds something else than numbers.
+    """
     array = np.asarray(values)
     if array.dtype.kind not in "fiub":
         raise LogError([_mixed(name, array, "numbers")])
     return np.ascontiguousarray(array, np.float64)
 
 
-def _whole(name: str, values: Any) -> Ints:
+def as_whole(name: str, values: Any) -> Ints:
+    """Return an array of int64.
+
+    Raises:
+        LogError: it holds something else than whole numbers.
+    """
     array = np.asarray(values)
     if array.dtype.kind not in "iu":
         raise LogError([_mixed(name, array, "whole numbers")])

@@ -32,7 +32,11 @@ DOORS = (
         lambda path: path.name == "plots.py" or "report" in path.parent.parts,
         "files named plots.py, or below a folder `report`",
     ),
-    Door(("torch", "stable_baselines3", "sb3_contrib"), lambda path: path.parts[0] == "agents", "agents/"),
+    Door(
+        ("torch", "stable_baselines3", "sb3_contrib"),
+        lambda path: path.parts[0] == "agents" or path.parts[:3] == ("experiments", "offline", "learning"),
+        "agents/ and experiments/offline/learning/",
+    ),
     Door(
         ("fastapi", "starlette", "uvicorn"),
         lambda path: path.parts[:2] == ("policies", "service"),

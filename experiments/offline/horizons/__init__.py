@@ -1,0 +1,1 @@
+"""What longer horizons do to estimators of whole episodes, and a picture of it."""

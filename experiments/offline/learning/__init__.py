@@ -1,0 +1,1 @@
+"""Policies learned from logs alone, kept near what the logs know."""
