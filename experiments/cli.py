@@ -14,7 +14,7 @@ COMMANDS = {
     "compare": ("experiments.simulate:compare", "Compare policies on the same users under common luck."),
     "config": ("experiments.config_command:config", "Check, show and list configs."),
     "evaluate": (
-        "experiments.offline.evaluate_command:evaluate",
+        "experiments.offline.report.evaluate_command:evaluate",
         "Judge policies by a log, before they meet a person.",
     ),
     "plan-test": ("experiments.planning.plan_command:plan_test", "Plan a test on people: users, days, and its traps."),

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from experiments.offline.estimators.terms import Terms
-from experiments.offline.logged import Floats, Ints, LoggedRounds
+from experiments.offline.logs.logged import Floats, Ints, LoggedRounds
 from experiments.offline.weighed import Weighed
 from simulator.measures import plain
 

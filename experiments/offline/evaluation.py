@@ -18,9 +18,9 @@ from experiments.offline.diagnostics import HIGH_LEVERAGE, Diagnosis, diagnose, 
 from experiments.offline.estimators.catalogue import ESTIMATORS, estimated, estimator
 from experiments.offline.estimators.terms import Terms
 from experiments.offline.intervals import Interval, asymptotic, bootstrap
-from experiments.offline.logged import Floats, Ints, LoggedRounds
+from experiments.offline.logs.logged import Floats, Ints, LoggedRounds
+from experiments.offline.models.reward_models import cross_fitted
 from experiments.offline.naive import Naive, naive
-from experiments.offline.reward_models import cross_fitted
 from experiments.offline.weighed import Weighed, weigh
 from simulator.measures import plain
 

@@ -18,7 +18,7 @@ import numpy as np
 from scipy.stats import t
 
 from experiments.compare import Estimate
-from experiments.offline.logged import Bools, Floats, Ints
+from experiments.offline.logs.logged import Bools, Floats, Ints
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from scipy.stats import norm, t
 
 from experiments.offline.estimators.terms import Terms
 from experiments.offline.kernels import replicate
-from experiments.offline.logged import Floats, Ints
+from experiments.offline.logs.logged import Floats, Ints
 from simulator.measures import plain
 
 

@@ -10,9 +10,9 @@ import math
 import numpy as np
 
 from experiments.compare import Estimate
-from experiments.offline.faults import LogError
 from experiments.offline.kernels import BLOCK, moment_rows
-from experiments.offline.logged import Floats, LoggedRounds, probability_faults
+from experiments.offline.logs.faults import LogError
+from experiments.offline.logs.logged import Floats, LoggedRounds, probability_faults
 
 
 def quick_estimates(rounds: LoggedRounds, target: Floats, rewards_of: Floats) -> dict[str, Estimate]:

@@ -21,9 +21,9 @@ import numpy as np
 
 from experiments.offline.estimators.catalogue import ESTIMATORS, estimated, estimator
 from experiments.offline.intervals import asymptotic
-from experiments.offline.logged import Floats, Ints, LoggedRounds
-from experiments.offline.propensities import with_propensities
-from experiments.offline.reward_models import cross_fitted
+from experiments.offline.logs.logged import Floats, Ints, LoggedRounds
+from experiments.offline.models.propensities import with_propensities
+from experiments.offline.models.reward_models import cross_fitted
 from experiments.offline.weighed import Weighed, weigh
 from simulator.measures import plain
 

@@ -6,7 +6,7 @@ import difflib
 
 import numpy as np
 
-from experiments.offline.logged import Floats, Ints, LoggedRounds
+from experiments.offline.logs.logged import Floats, Ints, LoggedRounds
 
 
 def uniform(rounds: LoggedRounds) -> Floats:

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from experiments.offline.faults import LogError
 from experiments.offline.kernels import weigh_rows
-from experiments.offline.logged import Floats, LoggedRounds, probability_faults
+from experiments.offline.logs.faults import LogError
+from experiments.offline.logs.logged import Floats, LoggedRounds, probability_faults
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,7 +45,7 @@ class Weighed:
             ValueError: there is none.
         """
         if self.predicted is None or self.expected is None:
-            raise ValueError("expected a reward model, got none: see experiments.offline.reward_models")
+            raise ValueError("expected a reward model, got none: see experiments.offline.models.reward_models")
         return self.predicted, self.expected
 
 

@@ -11,9 +11,9 @@ from functools import cached_property
 
 import numpy as np
 
-from experiments.offline.faults import LogError
-from experiments.offline.logged import Floats, probability_faults
-from experiments.offline.trajectories import LoggedTrajectories
+from experiments.offline.logs.faults import LogError
+from experiments.offline.logs.logged import Floats, probability_faults
+from experiments.offline.logs.trajectories import LoggedTrajectories
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,7 +91,7 @@ class WeighedTrajectories:
     @property
     def _model(self) -> tuple[Floats, Floats, Floats]:
         if self.predicted is None or self.expected is None or self.final is None:
-            raise ValueError("expected Q values, got none: see experiments.offline.fqe")
+            raise ValueError("expected Q values, got none: see experiments.offline.models.fqe")
         return self.predicted, self.expected, self.final
 
 

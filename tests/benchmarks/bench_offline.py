@@ -14,7 +14,7 @@ import numpy as np
 
 from experiments.offline.estimators.model_based import dr
 from experiments.offline.intervals import bootstrap_values
-from experiments.offline.logged import LoggedRounds
+from experiments.offline.logs.logged import LoggedRounds
 from experiments.offline.quick import quick_estimates
 from experiments.offline.weighed import weigh
 from tests.benchmarks import Row
@@ -85,8 +85,8 @@ def streamed(n: int) -> tuple[float, float]:
     """Return seconds and the growth of the process's peak memory, GiB, for IPS and SNIPS of n rows from Parquet."""
     import polars as pl
 
-    from experiments.offline.mapping import LogMapping
-    from experiments.offline.streams import stream_estimates
+    from experiments.offline.logs.mapping import LogMapping
+    from experiments.offline.logs.streams import stream_estimates
     from experiments.offline.targets import uniform
 
     mapping = LogMapping.model_validate(

@@ -19,7 +19,7 @@ import numpy as np
 from experiments.offline.estimators.importance import clipped_ips, ips, snips
 from experiments.offline.estimators.model_based import dm, dr, dr_optimistic_shrinkage, sndr, switch_dr
 from experiments.offline.estimators.terms import Terms
-from experiments.offline.logged import Floats
+from experiments.offline.logs.logged import Floats
 from experiments.offline.weighed import Weighed
 
 QUANTILES = (0.5, 0.8, 0.9, 0.95, 0.99, 0.999)  # of the weights, that a dial may be set to; and infinity

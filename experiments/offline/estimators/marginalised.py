@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from experiments.offline.estimators.terms import Terms
-from experiments.offline.logged import Floats, Ints
+from experiments.offline.logs.logged import Floats, Ints
 from experiments.offline.weighed_trajectories import WeighedTrajectories
 
 

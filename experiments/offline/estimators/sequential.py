@@ -13,7 +13,7 @@ from __future__ import annotations
 import numpy as np
 
 from experiments.offline.estimators.terms import Terms
-from experiments.offline.logged import Floats
+from experiments.offline.logs.logged import Floats
 from experiments.offline.weighed_trajectories import WeighedTrajectories
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from experiments.offline.logged import Floats, Ints
+from experiments.offline.logs.logged import Floats, Ints
 
 
 @dataclass(frozen=True, eq=False)

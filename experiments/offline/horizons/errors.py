@@ -20,8 +20,8 @@ from experiments.offline.estimators.sequential import (
     weighted_per_decision_is,
 )
 from experiments.offline.estimators.terms import Terms
-from experiments.offline.logged import Floats
-from experiments.offline.trajectories import LoggedTrajectories
+from experiments.offline.logs.logged import Floats
+from experiments.offline.logs.trajectories import LoggedTrajectories
 from experiments.offline.weighed_trajectories import WeighedTrajectories, weigh_trajectories
 
 Estimator = Callable[[WeighedTrajectories], Terms]

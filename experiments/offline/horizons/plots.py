@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from experiments.offline.horizons.errors import HorizonErrors
-from experiments.offline.logged import Floats
+from experiments.offline.logs.logged import Floats
 from experiments.plots import DOTS_PER_INCH, FAINT, INK, STYLE
 from experiments.results import whole_file
 

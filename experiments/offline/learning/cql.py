@@ -16,7 +16,7 @@ from experiments.offline.learning.networks import (
     scaling_of,
 )
 from experiments.offline.learning.transitions import transitions_of
-from experiments.offline.trajectories import LoggedTrajectories
+from experiments.offline.logs.trajectories import LoggedTrajectories
 
 try:
     import torch

@@ -9,7 +9,7 @@ import numpy as np
 
 from agents.training_extra import missing
 from experiments.offline.learning.transitions import Transitions
-from experiments.offline.logged import Bools, Floats
+from experiments.offline.logs.logged import Bools, Floats
 
 try:
     import torch

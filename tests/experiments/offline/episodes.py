@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from experiments.offline.logged import Bools, Floats, Ints
-from experiments.offline.trajectories import LoggedTrajectories
+from experiments.offline.logs.logged import Bools, Floats, Ints
+from experiments.offline.logs.trajectories import LoggedTrajectories
 
 Row = tuple[int, int, int, float, int]  # state, step, action, reward, next state; GONE: terminated
 GONE = -1

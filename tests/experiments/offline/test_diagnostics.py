@@ -12,11 +12,11 @@ from scipy.stats import genpareto
 from experiments.offline.diagnostics import diagnose, leverage, pareto_tail
 from experiments.offline.estimators.importance import ips
 from experiments.offline.estimators.terms import Terms
-from experiments.offline.logged import LoggedRounds
+from experiments.offline.logs.logged import LoggedRounds
 from experiments.offline.naive import naive
 from experiments.offline.targets import always, taken, uniform
 from experiments.offline.weighed import weigh
-from tests.experiments.offline.logs import made_up
+from tests.experiments.offline.worlds import made_up
 
 
 def tossed(n: int, share: float = 0.5, **changes: object) -> LoggedRounds:

@@ -14,10 +14,10 @@ import pytest
 from experiments.offline.estimators.importance import clipped_ips, ips, snips
 from experiments.offline.estimators.model_based import dm, dr, dr_optimistic_shrinkage, sndr, switch_dr
 from experiments.offline.estimators.terms import Terms
-from experiments.offline.faults import LogError
+from experiments.offline.logs.faults import LogError
 from experiments.offline.quick import quick_estimates
 from experiments.offline.weighed import Weighed, weigh
-from tests.experiments.offline.logs import TinyWorld, made_up
+from tests.experiments.offline.worlds import TinyWorld, made_up
 
 WRONG = np.asarray([[0.9, 0.0, 0.2], [0.4, 0.4, 0.4]])  # a reward model that knows nothing
 
@@ -142,7 +142,9 @@ def test_rounds_of_a_user_depend_on_each_other() -> None:
 
 def test_a_model_is_asked_for_by_name() -> None:
     rounds, target, _ = made_up(20, 5)
-    with pytest.raises(ValueError, match=r"expected a reward model, got none: see experiments\.offline\.reward_models"):
+    with pytest.raises(
+        ValueError, match=r"expected a reward model, got none: see experiments\.offline\.models\.reward_models"
+    ):
         dr(weigh(rounds, target))
     with pytest.raises(ValueError, match="Terms: expected a direct term or a correction, got neither"):
         Terms()

@@ -17,13 +17,13 @@ from experiments.offline.estimators.catalogue import ESTIMATORS, estimated
 from experiments.offline.estimators.importance import ips
 from experiments.offline.estimators.model_based import dr
 from experiments.offline.evaluation import cvar, evaluate_policy, quantile
-from experiments.offline.folds import folds
-from experiments.offline.logged import LoggedRounds
-from experiments.offline.propensities import WARNING, with_propensities
-from experiments.offline.reward_models import MODELS, cross_fitted
+from experiments.offline.logs.logged import LoggedRounds
+from experiments.offline.models.folds import folds
+from experiments.offline.models.propensities import WARNING, with_propensities
+from experiments.offline.models.reward_models import MODELS, cross_fitted
 from experiments.offline.targets import always, uniform
 from experiments.offline.weighed import weigh
-from tests.experiments.offline.logs import made_up
+from tests.experiments.offline.worlds import made_up
 
 
 def test_every_estimator_answers() -> None:

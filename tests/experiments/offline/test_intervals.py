@@ -20,9 +20,9 @@ from experiments.offline.intervals import (
     bootstrap_values,
     empirical_bernstein,
 )
-from experiments.offline.logged import LoggedRounds
+from experiments.offline.logs.logged import LoggedRounds
 from experiments.offline.weighed import Weighed, weigh
-from tests.experiments.offline.logs import NAMES, TinyWorld
+from tests.experiments.offline.worlds import NAMES, TinyWorld
 
 N_LOGS, N_ROUNDS = 2_000, 400
 WORLD = TinyWorld()

@@ -11,13 +11,13 @@ import pytest
 import torch
 
 from experiments.offline.estimators.sequential import direct_method
-from experiments.offline.fqe import fitted_q
 from experiments.offline.learning.bcq import learn_bcq
 from experiments.offline.learning.cql import learn_cql
 from experiments.offline.learning.networks import LearnedPolicy, Schedule
 from experiments.offline.learning.transitions import transitions_of
-from experiments.offline.logged import Bools, Floats
-from experiments.offline.trajectories import LoggedTrajectories
+from experiments.offline.logs.logged import Bools, Floats
+from experiments.offline.logs.trajectories import LoggedTrajectories
+from experiments.offline.models.fqe import fitted_q
 from experiments.offline.weighed_trajectories import weigh_trajectories
 
 # A user up to four steps from buying. `remind` leads a step on, `wait` a step back, `blast` drives away, at a cost.

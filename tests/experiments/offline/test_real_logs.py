@@ -16,12 +16,12 @@ from experiments.offline.estimators.importance import ips, snips
 from experiments.offline.estimators.model_based import dm, dr
 from experiments.offline.excursion import excursion_effect
 from experiments.offline.intervals import asymptotic
-from experiments.offline.logged import LoggedRounds
-from experiments.offline.mapping import load_mapping
+from experiments.offline.logs.logged import LoggedRounds
+from experiments.offline.logs.mapping import load_mapping
+from experiments.offline.logs.open_bandit import by_place
+from experiments.offline.logs.tables import read_log
+from experiments.offline.models.reward_models import cross_fitted
 from experiments.offline.naive import naive
-from experiments.offline.open_bandit import by_place
-from experiments.offline.reward_models import cross_fitted
-from experiments.offline.tables import read_log
 from experiments.offline.targets import always, chosen, uniform
 from experiments.offline.weighed import weigh
 

@@ -8,10 +8,10 @@ import math
 import numpy as np
 import pytest
 
-from experiments.offline.logged import LoggedRounds
+from experiments.offline.logs.logged import LoggedRounds
 from experiments.offline.report_card import Twin, report_card, twin_of
 from experiments.offline.targets import always, uniform
-from tests.experiments.offline.logs import made_up
+from tests.experiments.offline.worlds import made_up
 
 
 def two_arms(n: int = 400, share: float = 0.5, users: int | None = None) -> Twin:

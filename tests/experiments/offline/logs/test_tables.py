@@ -11,9 +11,9 @@ import polars as pl
 import pytest
 
 from experiments.faults import ConfigError
-from experiments.offline.faults import LogError
-from experiments.offline.mapping import LogMapping, load_mapping
-from experiments.offline.tables import read_log, read_parts
+from experiments.offline.logs.faults import LogError
+from experiments.offline.logs.mapping import LogMapping, load_mapping
+from experiments.offline.logs.tables import read_log, read_parts
 
 TABLE: dict[str, Any] = {
     "who": ["anna", "ben", "anna", "cleo"],
@@ -180,6 +180,6 @@ def test_a_mapping_is_strict(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["hillstrom", "duolingo", "open-bandit", "heartsteps"])
 def test_mappings_that_come_along_are_fine(name: str) -> None:
     """And say where a reader finds the data."""
-    path = Path(__file__).parents[3] / "configs" / "logs" / f"{name}.yaml"
+    path = Path(__file__).parents[4] / "configs" / "logs" / f"{name}.yaml"
     assert load_mapping(path).reward
     assert any(where in path.read_text(encoding="utf-8") for where in ("doi.org", "minethatdata", "klasnja", "zozo"))

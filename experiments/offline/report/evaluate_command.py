@@ -12,7 +12,7 @@ from experiments.run_options import output_folder, plain_console, with_options, 
 
 if TYPE_CHECKING:
     from experiments.offline.evaluation import OfflineEvaluation
-    from experiments.offline.logged import Floats, LoggedRounds
+    from experiments.offline.logs.logged import Floats, LoggedRounds
     from experiments.offline.report_card import ReportCard
 
 PAGE, PICTURE, RESULT = "evaluation.html", "evaluation.png", "evaluation.json"
@@ -75,9 +75,9 @@ def evaluate(
 
     from experiments.offline.estimators.catalogue import ESTIMATORS
     from experiments.offline.evaluation import evaluate_policy
-    from experiments.offline.page import page
-    from experiments.offline.plots import draw_evaluation
-    from experiments.offline.policies_by_name import named_target
+    from experiments.offline.report.page import page
+    from experiments.offline.report.plots import draw_evaluation
+    from experiments.offline.report.policies_by_name import named_target
     from experiments.results import write_json, write_text
 
     try:
@@ -128,7 +128,7 @@ def evaluate(
 
 def _read(log: Path, mapping: str | None, settings: tuple[str, ...]) -> tuple[LoggedRounds, str, tuple[str, ...]]:
     """Return the log, its name, and what was done to it."""
-    from experiments.offline.ledgers import is_ledger, ledger_rounds
+    from experiments.offline.logs.ledgers import is_ledger, ledger_rounds
 
     if is_ledger(log):
         if mapping is not None:
@@ -139,9 +139,9 @@ def _read(log: Path, mapping: str | None, settings: tuple[str, ...]) -> tuple[Lo
         raise click.UsageError(
             f"--mapping: expected one, since {log} is no ledger: a YAML file, or a name of configs/logs."
         )
-    from experiments.offline.mapping import load_mapping
-    from experiments.offline.propensities import with_propensities
-    from experiments.offline.tables import read_log
+    from experiments.offline.logs.mapping import load_mapping
+    from experiments.offline.logs.tables import read_log
+    from experiments.offline.models.propensities import with_propensities
 
     about = with_options(load_mapping, mapping, {}, settings)
     rounds = read_log(log, about)

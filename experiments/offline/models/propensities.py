@@ -13,8 +13,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from experiments.offline.folds import folds
-from experiments.offline.logged import Floats, LoggedRounds
+from experiments.offline.logs.logged import Floats, LoggedRounds
+from experiments.offline.models.folds import folds
 from experiments.offline.quality.calibration import Calibration, calibration
 from experiments.offline.quality.rows import ScoredLabels
 

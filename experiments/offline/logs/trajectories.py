@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from experiments.offline.faults import LogError, rows_that_are
-from experiments.offline.logged import Bools, Floats, Ints, LoggedRounds, as_numbers, as_whole, finite_faults
+from experiments.offline.logs.faults import LogError, rows_that_are
+from experiments.offline.logs.logged import Bools, Floats, Ints, LoggedRounds, as_numbers, as_whole, finite_faults
 
 FLOATS = ("rewards", "observations", "propensities", "probabilities", "elapsed_hours", "final_observations")
 WHOLE = ("actions", "episodes", "steps", "users")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from experiments.offline.logged import LoggedRounds
+from experiments.offline.logs.logged import LoggedRounds
 from policies.ledger import read_decisions
 
 COLUMNS = (

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from experiments.offline.faults import LogError
-from experiments.offline.logged import LoggedRounds
+from experiments.offline.logs.faults import LogError
+from experiments.offline.logs.logged import LoggedRounds
 from experiments.offline.weighed import weigh
-from tests.experiments.offline.logs import made_up
+from tests.experiments.offline.worlds import made_up
 
 FINE: dict[str, Any] = {
     "actions": np.asarray([0, 1, 2, 1]),

@@ -18,9 +18,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from experiments.offline.faults import LogError, rows_that_are
-from experiments.offline.logged import Bools, Floats, LoggedRounds
-from experiments.offline.mapping import EligibleList, Feature, LogMapping, Time
+from experiments.offline.logs.faults import LogError, rows_that_are
+from experiments.offline.logs.logged import Bools, Floats, LoggedRounds
+from experiments.offline.logs.mapping import EligibleList, Feature, LogMapping, Time
 from experiments.offline.targets import uniform
 from simulator.config import did_you_mean
 

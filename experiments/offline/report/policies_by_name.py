@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from experiments.offline.faults import LogError
-from experiments.offline.logged import Floats, LoggedRounds
+from experiments.offline.logs.faults import LogError
+from experiments.offline.logs.logged import Floats, LoggedRounds
 from experiments.offline.targets import always, logging, uniform
 from simulator.config import did_you_mean
 

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from experiments.offline.faults import LogError
-from experiments.offline.trajectories import LoggedTrajectories
+from experiments.offline.logs.faults import LogError
+from experiments.offline.logs.trajectories import LoggedTrajectories
 from experiments.offline.weighed_trajectories import QValues, weigh_trajectories
 
 YES, NO = True, False
@@ -146,7 +146,7 @@ def test_what_is_weighed_is_checked() -> None:
         weigh_trajectories(log, target, QValues(np.where(np.arange(10).reshape(5, 2) == 4, np.nan, 0.0)))
     with pytest.raises(ValueError, match="q: final: expected 0 after termination, got another value in episode 7"):
         weigh_trajectories(log, target, QValues(np.zeros((5, 2)), np.ones(2)))
-    with pytest.raises(ValueError, match=r"expected Q values, got none: see experiments\.offline\.fqe"):
+    with pytest.raises(ValueError, match=r"expected Q values, got none: see experiments\.offline\.models\.fqe"):
         _ = weigh_trajectories(log, target).initial_values
 
 

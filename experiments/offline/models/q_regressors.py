@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from experiments.offline.logged import Bools, Floats, Ints
+from experiments.offline.logs.logged import Bools, Floats, Ints
 
 MOST_CATEGORIES = 255  # of scikit-learn's trees
 PENALTY = 1.0  # ridge, on standardised features; scikit-learn's default

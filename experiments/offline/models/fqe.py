@@ -13,11 +13,11 @@ from typing import Literal
 
 import numpy as np
 
-from experiments.offline.faults import LogError
-from experiments.offline.folds import folds
-from experiments.offline.logged import Bools, Floats, Ints, probability_faults
-from experiments.offline.q_regressors import REGRESSORS, QRegressor
-from experiments.offline.trajectories import LoggedTrajectories
+from experiments.offline.logs.faults import LogError
+from experiments.offline.logs.logged import Bools, Floats, Ints, probability_faults
+from experiments.offline.logs.trajectories import LoggedTrajectories
+from experiments.offline.models.folds import folds
+from experiments.offline.models.q_regressors import REGRESSORS, QRegressor
 from experiments.offline.weighed_trajectories import QValues, checked_target
 
 Truncated = Literal["bootstrap", "end"]

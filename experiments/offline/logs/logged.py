@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from experiments.offline.faults import LogError, rows_that_are
+from experiments.offline.logs.faults import LogError, rows_that_are
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]

@@ -10,8 +10,8 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 
-from experiments.offline.faults import LogError
-from experiments.offline.logged import Floats, LoggedRounds
+from experiments.offline.logs.faults import LogError
+from experiments.offline.logs.logged import Floats, LoggedRounds
 from simulator.config import did_you_mean
 
 PLACES = ("1", "2", "3")

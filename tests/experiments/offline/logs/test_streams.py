@@ -11,11 +11,11 @@ import pytest
 
 from experiments.offline.estimators.importance import ips, snips
 from experiments.offline.estimators.model_based import dr
-from experiments.offline.faults import LogError
-from experiments.offline.logged import Floats, LoggedRounds
-from experiments.offline.mapping import LogMapping
-from experiments.offline.streams import stream_estimates
-from experiments.offline.tables import read_log
+from experiments.offline.logs.faults import LogError
+from experiments.offline.logs.logged import Floats, LoggedRounds
+from experiments.offline.logs.mapping import LogMapping
+from experiments.offline.logs.streams import stream_estimates
+from experiments.offline.logs.tables import read_log
 from experiments.offline.weighed import weigh
 
 NAMES = ("none", "push", "email")

@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 
 from experiments.compare import Estimate
-from experiments.offline.logged import Floats, LoggedRounds
-from experiments.offline.mapping import LogMapping
-from experiments.offline.tables import ROWS_A_PART, read_parts
+from experiments.offline.logs.logged import Floats, LoggedRounds
+from experiments.offline.logs.mapping import LogMapping
+from experiments.offline.logs.tables import ROWS_A_PART, read_parts
 from experiments.offline.weighed import weigh
 
 Target = Callable[[LoggedRounds], Floats]

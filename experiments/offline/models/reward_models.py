@@ -17,8 +17,8 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from experiments.offline.folds import folds
-from experiments.offline.logged import Floats, Ints, LoggedRounds
+from experiments.offline.logs.logged import Floats, Ints, LoggedRounds
+from experiments.offline.models.folds import folds
 
 Fit = Literal["plain", "weighted", "mrdr"]
 MOST_BOOSTED_CATEGORIES = 255

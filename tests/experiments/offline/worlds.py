@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from experiments.offline.logged import Floats, LoggedRounds
+from experiments.offline.logs.logged import Floats, LoggedRounds
 
 NAMES = ("none", "push", "email", "both")
 

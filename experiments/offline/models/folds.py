@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from experiments.offline.logged import Ints
+from experiments.offline.logs.logged import Ints
 
 
 def folds(n: int, clusters: Ints | None, n_folds: int, seed: int) -> Ints:

@@ -1,0 +1,1 @@
+"""Logs as estimators read them: checked, frozen, from tables, ledgers and public data."""

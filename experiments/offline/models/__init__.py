@@ -1,0 +1,1 @@
+"""Models that estimates rest on, cross-fitted: of rewards, of propensities, of values."""

@@ -1,0 +1,1 @@
+"""What is told of an evaluation: the command, the page, the picture."""
