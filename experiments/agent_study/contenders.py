@@ -49,16 +49,17 @@ CONTENDERS = (
 )
 
 
-def contenders(names: tuple[str, ...] = ()) -> tuple[Contender, ...]:
-    """Return those named, in the order of the study; all if none is.
+def contenders(names: tuple[str, ...] = (), without: tuple[str, ...] = ()) -> tuple[Contender, ...]:
+    """Return those named, in the order of the study, all if none is; less those that are to stay out.
 
     Raises:
         ValueError: nobody of a name takes part.
     """
     known = {contender.name: contender for contender in CONTENDERS}
-    if unknown := [name for name in names if name not in known]:
+    if unknown := [name for name in (*names, *without) if name not in known]:
         raise ValueError(f"contender {unknown[0]!r}: expected one of {', '.join(known)}")
-    return tuple(contender for contender in CONTENDERS if not names or contender.name in names)
+    asked = [contender for contender in CONTENDERS if not names or contender.name in names]
+    return tuple(contender for contender in asked if contender.name not in without)
 
 
 def horizons() -> str:

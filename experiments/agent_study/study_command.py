@@ -18,6 +18,7 @@ PAGE, PICTURE, RESULT = "agents.md", "agents.png", "study.json"
 @click.command(short_help="Hold every agent against tuned baselines.")
 @click.argument("scenarios", nargs=-1, required=True, metavar="SCENARIO...")
 @click.option("--only", multiple=True, metavar="AGENT", help="Let only these take part; may be repeated.")
+@click.option("--without", multiple=True, metavar="AGENT", help="Let these not take part; may be repeated.")
 @click.option(
     "--carry-over",
     multiple=True,
@@ -31,6 +32,7 @@ PAGE, PICTURE, RESULT = "agents.md", "agents.png", "study.json"
 def study(
     scenarios: tuple[str, ...],
     only: tuple[str, ...],
+    without: tuple[str, ...],
     carry_over: tuple[float, ...],
     quick: bool,
     out: Path | None,
@@ -52,7 +54,7 @@ def study(
     from experiments.training.folder import FolderError
 
     try:
-        who = contenders(only)
+        who = contenders(only, without)
     except ValueError as error:
         raise click.UsageError(str(error)) from None
     choose_threads(threads)
@@ -79,7 +81,12 @@ def study(
             words.append(in_words(results[-1], evaluations))
             write_json(place / RESULT, results[-1].to_dict())
     with writing():
-        asked = [*scenarios, *(f"--only '{name}'" for name in only), *(f"--carry-over {dial:g}" for dial in carry_over)]
+        asked = [
+            *scenarios,
+            *(f"--only '{name}'" for name in only),
+            *(f"--without '{name}'" for name in without),
+            *(f"--carry-over {dial:g}" for dial in carry_over),
+        ]
         write_text(folder / PAGE, _page(results, words, " ".join([*asked, *(["--quick"] if quick else [])])))
         draw_study(folder / PICTURE, results, "What each agent adds, over sending nothing")
     for line in words:

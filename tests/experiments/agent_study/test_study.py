@@ -162,3 +162,12 @@ def test_who_is_unknown_is_told(tmp_path: Path) -> None:
     assert result.exit_code == 2
     assert "contender 'LinUBC': expected one of always, random" in result.output
     assert not (tmp_path / "no").exists()
+
+
+def test_some_may_stay_out() -> None:
+    everyone = [contender.name for contender in contenders()]
+    assert [contender.name for contender in contenders((), ("oracle", "DQN"))] == [
+        name for name in everyone if name not in ("oracle", "DQN")
+    ]
+    with pytest.raises(ValueError, match="contender 'orakel': expected one of"):
+        contenders((), ("orakel",))
