@@ -24,11 +24,11 @@ from experiments.offline.estimators.sequential import (
     weighted_trajectory_is,
 )
 from experiments.offline.estimators.terms import Terms
-from experiments.offline.horizons.errors import ESTIMATORS, Chain, HorizonErrors, horizon_errors, marginalised
-from experiments.offline.horizons.plots import draw_horizons
 from experiments.offline.intervals import asymptotic, bootstrap
 from experiments.offline.logs.logged import Floats
 from experiments.offline.logs.trajectories import LoggedTrajectories
+from experiments.offline.phenomena.horizons import ESTIMATORS, Chain, HorizonErrors, horizon_errors, marginalised
+from experiments.offline.phenomena.plots import draw_horizons
 from experiments.offline.weighed import weigh
 from experiments.offline.weighed_trajectories import QValues, WeighedTrajectories, weigh_trajectories
 from tests.experiments.offline.episodes import GONE, TinyMdp, states_of

@@ -32,8 +32,9 @@ CHANNELS = st.none() | st.lists(st.sampled_from(("push", "email")), min_size=1, 
 def caps(draw: st.DrawFn, k: int) -> Cap:
     window = draw(st.sampled_from(("rolling", "day", "week", "month")))
     tags = draw(st.none() | st.lists(st.sampled_from(("promo", "digest")), min_size=1, unique=True).map(tuple))
+    hours = draw(st.sampled_from((3, 24, 72))) if window == "rolling" else None
     return Cap(
-        f"cap-{k}", draw(st.integers(0, 5)), window, draw(st.sampled_from((3, 24, 72))) if window == "rolling" else None,
+        f"cap-{k}", draw(st.integers(0, 5)), window, hours,
         draw(st.sampled_from(("user", "project"))), draw(CHANNELS), tags, bool(tags) and draw(st.booleans()),
     )  # fmt: skip
 

@@ -11,12 +11,12 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from experiments.offline.estimators.marginalised import marginalised_is
 from experiments.offline.estimators.sequential import direct_method, sequential_dr
-from experiments.offline.horizons.errors import Chain
 from experiments.offline.logs.faults import LogError
 from experiments.offline.logs.logged import Floats
 from experiments.offline.logs.trajectories import LoggedTrajectories
 from experiments.offline.models.fqe import fitted_q
 from experiments.offline.models.q_regressors import Boosted, RidgeByAction, Tabular
+from experiments.offline.phenomena.horizons import Chain
 from experiments.offline.weighed_trajectories import weigh_trajectories
 from tests.experiments.offline.episodes import TinyMdp, states_of
 

@@ -1,1 +1,0 @@
-"""What longer horizons do to estimators of whole episodes, and a picture of it."""
