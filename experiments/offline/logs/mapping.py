@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Mapping as Map
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -24,6 +25,7 @@ from experiments.yaml_source import override, read_yaml
 from simulator.config import did_you_mean
 from simulator.presets import preset_folders
 
+_MARK = re.compile(r"^kind: log-mapping\b", re.MULTILINE)
 Column = Annotated[str, Field(min_length=1)]
 
 
@@ -190,6 +192,15 @@ def mapping_path(name: str) -> Path:
     raise ConfigError([Fault(name, None, "", message)])
 
 
+def is_mapping(source: str | os.PathLike[str]) -> bool:
+    """Return whether a path is a file that says it is a mapping."""
+    try:
+        text = Path(source).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return False
+    return _MARK.search(text) is not None
+
+
 def mapping_schema() -> dict[str, Any]:
     """Return the JSON Schema, for editors."""
-    return LogMapping.model_json_schema()
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **LogMapping.model_json_schema()}

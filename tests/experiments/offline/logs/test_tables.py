@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +10,12 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
+from click.testing import CliRunner
 
+from experiments.cli import main
 from experiments.faults import ConfigError
 from experiments.offline.logs.faults import LogError
-from experiments.offline.logs.mapping import LogMapping, load_mapping
+from experiments.offline.logs.mapping import LogMapping, load_mapping, mapping_schema
 from experiments.offline.logs.tables import read_log, read_parts
 
 TABLE: dict[str, Any] = {
@@ -182,4 +185,23 @@ def test_mappings_that_come_along_are_fine(name: str) -> None:
     """And say where a reader finds the data."""
     path = Path(__file__).parents[4] / "configs" / "logs" / f"{name}.yaml"
     assert load_mapping(path).reward
+    assert path.read_text("utf-8").splitlines()[0] == "# yaml-language-server: $schema=../log-mapping.schema.json"
     assert any(where in path.read_text(encoding="utf-8") for where in ("doi.org", "minethatdata", "klasnja", "zozo"))
+
+
+def test_the_schema_is_fresh() -> None:
+    on_disk = json.loads((Path(__file__).parents[4] / "configs" / "log-mapping.schema.json").read_text("utf-8"))
+    stale = "stale: run kairos config schema log-mapping --out configs/log-mapping.schema.json"
+    assert on_disk == json.loads(json.dumps(mapping_schema())), stale
+
+
+def test_configs_are_checked_by_one_command(tmp_path: Path) -> None:
+    path = tmp_path / "log.yaml"
+    path.write_text(MAPPING.replace("reward:", "rewards:"), encoding="utf-8")
+    done = CliRunner().invoke(main, ["config", "check", str(path), "duolingo"])
+    assert done.exit_code == 1
+    assert "rewards: unknown key. Did you mean 'reward'?" in done.stderr
+    assert "duolingo: fine" in done.stdout
+    shown = CliRunner().invoke(main, ["config", "show", "hillstrom", "--set", "reward=spend", "--json"])
+    assert json.loads(shown.stdout)["reward"] == "spend"
+    assert "Mappings of logs" in CliRunner().invoke(main, ["config", "list"]).stdout
