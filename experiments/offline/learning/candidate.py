@@ -1,0 +1,99 @@
+"""A policy learned from a log is a candidate, until users that it was not learned from say that it is better.
+
+The log's users are parted in two halves. From one the policy is learned; by the other it is judged, with an estimator
+that knows no model. Only a gain whose interval lies above 0 lets the policy call itself better than the one that made
+the log.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from experiments.compare import Estimate
+from experiments.offline.diagnostics import LEAST_EFFECTIVE
+from experiments.offline.estimators.sequential import weighted_per_decision_is, weighted_trajectory_is
+from experiments.offline.estimators.terms import Terms
+from experiments.offline.learning.networks import LearnedPolicy
+from experiments.offline.logs.trajectories import LoggedTrajectories
+from experiments.offline.models.folds import folds
+from experiments.offline.weighed_trajectories import WeighedTrajectories, weigh_trajectories
+from simulator.measures import plain
+
+Learn = Callable[[LoggedTrajectories], LearnedPolicy]
+Estimator = Callable[[WeighedTrajectories], Terms]
+
+
+@dataclass(frozen=True, eq=False)
+class Candidate:
+    """A learned policy, and what the other half of the users says of it.
+
+    Attributes:
+        policy: learned from one half.
+        value: of an episode under it, by the other half.
+        gain: over the mean return of that half, with the error of the difference.
+        effective: how many of its episodes would tell as much without weights.
+        episodes: of that half.
+    """
+
+    policy: LearnedPolicy
+    value: float
+    gain: Estimate
+    effective: float
+    episodes: int
+
+    @property
+    def is_better(self) -> bool:
+        """Whether it may call itself better than the policy that made the log."""
+        return self.effective >= LEAST_EFFECTIVE and self.gain.low > 0.0
+
+    def in_words(self) -> str:
+        """Return what can be said of it, in a sentence."""
+        if self.effective < LEAST_EFFECTIVE:
+            return (
+                f"Nothing can be said of this policy: {self.effective:.1f} of {self.episodes:,} episodes do what it "
+                f"would do (at least {LEAST_EFFECTIVE:g} are needed)."
+            )
+        size = f"{self.gain.mean:+.4g} an episode (95 %: {self.gain.low:+.4g} to {self.gain.high:+.4g})"
+        if self.is_better:
+            return f"Better than the policy that made the log, by {size}, on users that it was not learned from."
+        return f"Not shown to be better than the policy that made the log: {size}."
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain data for JSON."""
+        return {
+            "value": plain(self.value),
+            "gain": self.gain.to_dict(),
+            "effective": plain(self.effective),
+            "episodes": self.episodes,
+            "is_better": self.is_better,
+        }
+
+
+def learned_candidate(
+    log: LoggedTrajectories, learn: Learn, estimator: Estimator = weighted_per_decision_is, seed: int = 0
+) -> Candidate:
+    """Learn a policy from half of a log's users, and judge it by the others.
+
+    Args:
+        log: with propensities.
+        learn: from a log to a policy: `lambda half: learn_bcq(half)`.
+        estimator: of a policy's value from weighed episodes.
+        seed: of the halves.
+
+    Raises:
+        ValueError: fewer than two users, or no propensities.
+    """
+    half_of = folds(log.n_episodes, log.clusters, 2, seed)
+    policy = learn(log.take(half_of == 0))
+    judge = log.take(half_of == 1)
+    weighed = weigh_trajectories(judge, policy.probabilities(judge.observations, judge.eligibility))
+    terms, logged = estimator(weighed), Terms(direct=judge.returns)
+    weights = weighted_trajectory_is(weighed).scale
+    assert weights is not None
+    squares = float(weights @ weights)
+    effective = float(weights.sum()) ** 2 / squares if squares else 0.0
+    moved = Terms(direct=terms.influence - logged.influence)
+    gain = Estimate(terms.value - logged.value, moved.standard_error(judge.clusters))
+    return Candidate(policy, terms.value, gain, effective, judge.n_episodes)
