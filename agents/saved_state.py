@@ -54,6 +54,20 @@ def load(path: Path, expected: Mapping[str, Any]) -> State:
             that does, what was expected and what is there.
         OSError: the file cannot be read.
     """
+    state, header = read(path)
+    wanted = json.loads(json.dumps({"version": VERSION, **expected}))
+    for name in sorted(wanted.keys() | header.keys()):
+        require_same(wanted.get(name), header.get(name), f"{path}: {name}")
+    return state
+
+
+def read(path: Path) -> tuple[State, dict[str, Any]]:
+    """Return a state and its header, whatever it is of.
+
+    Raises:
+        ValueError: it is no file of `save`.
+        OSError: the file cannot be read.
+    """
     content = io.BytesIO(path.read_bytes())
     try:
         # Of a damaged file NumPy, zipfile and the header's parser raise errors of many kinds.
@@ -69,10 +83,7 @@ def load(path: Path, expected: Mapping[str, Any]) -> State:
             raise ValueError("its arrays are not those that its header names")
     except Exception as error:  # noqa: BLE001
         raise ValueError(f"{path}: expected a state that Kairos saved, got something else ({error})") from None
-    wanted = json.loads(json.dumps({"version": VERSION, **expected}))
-    for name in sorted(wanted.keys() | header.keys()):
-        require_same(wanted.get(name), header.get(name), f"{path}: {name}")
-    return state
+    return state, header
 
 
 def require_same(wanted: Any, found: Any, where: str, whose: str = "problem or config") -> None:

@@ -17,8 +17,9 @@ import numpy.typing as npt
 
 from agents.agent import State, joined
 from agents.problem import problem_of
-from agents.reinforcement.agent import AnySettings, Model, SB3Agent
+from agents.reinforcement.agent import EPSILON, AnySettings, Model, SB3Agent
 from agents.reinforcement.averaging import AveragedPolicy
+from agents.reinforcement.beginning import grown
 from agents.reinforcement.dqn import MaskedDQN, learn_from_steps, new_dqn
 from agents.reinforcement.generators import Generators
 from agents.reinforcement.model_state import model_state, restore_model
@@ -87,6 +88,23 @@ class SB3Trainer:
     def horizon_days(self) -> float:
         """The learning horizon: -1 / ln(discount_per_day)."""
         return self.settings.horizon_days
+
+    def begin_with(self, learned: Mapping[str, npt.NDArray[np.generic]], known: Sequence[str]) -> None:
+        """Begin with what another agent had learned, on the same features or on some of them.
+
+        Args:
+            learned: state of an agent of the same algorithm.
+            known: names of the features that it saw.
+
+        Raises:
+            ValueError: it has begun already; the network is another one.
+        """
+        if self.n_steps:
+            raise ValueError(f"begin_with: expected a trainer at its beginning, got one of {self.n_steps:,} steps")
+        fresh = self.agent.state()
+        own = {name: fresh.pop(name) for name in (EPSILON,) if name in fresh}
+        weights = {name: array for name, array in learned.items() if name not in own}
+        self.agent.restore(grown(fresh, self.agent.problem.features, weights, known) | own)
 
     def advance(self, n_steps: int) -> dict[str, float]:
         """Learn from at least so many further decisions; see `agents.trainer.Trainer`.

@@ -20,12 +20,14 @@ class Contender:
         role: `baseline`, `bandit`, `learner` (by reinforcement), or `oracle`, which sees the hidden state.
         training: config that trains it; "" for a baseline, which is tuned.
         costs_eur: of a send, among which a search by whole lives chooses; empty: none is charged.
+        begins_with: name of the contender whose best policy its training begins with; "": with nothing.
     """
 
     name: str
     role: Role
     training: str = ""
     costs_eur: tuple[float, ...] = ()
+    begins_with: str = ""
 
 
 SEND_COSTS_EUR = (0.0, 0.001, 0.002, 0.004, 0.006, 0.009, 0.013, 0.02, 0.03, 0.05)
@@ -45,7 +47,7 @@ CONTENDERS = (
     Contender("DQN", "learner", "users-dqn"),
     Contender("PPO", "learner", "users-ppo"),
     Contender("MaskablePPO", "learner", "users-maskable-ppo"),
-    Contender(ORACLE, "oracle", "users-oracle"),
+    Contender(ORACLE, "oracle", "users-oracle", begins_with="MaskablePPO"),
 )
 
 

@@ -20,12 +20,13 @@ from agents.agent import Agent, Floats
 from agents.baselines.document_agent import DocumentAgent
 from agents.baselines.tuning import tune
 from agents.problem import vocabulary_problem
-from experiments.agent_study.contenders import SILENCE, Contender
+from experiments.agent_study.contenders import SILENCE, Contender, contenders
 from experiments.config import dump_scenario
 from experiments.evaluation.evaluate import evaluate
 from experiments.evaluation.outcomes import ARRAYS, Evaluation
 from experiments.evaluation.tuned_baselines import Effort, tuned_baselines
 from experiments.results import whole_file, write_json, write_text
+from experiments.training.beginning import beginning
 from experiments.training.config import UsersEnvironment
 from experiments.training.course import Course, Watcher
 from experiments.training.environments import shown_lenses
@@ -139,7 +140,8 @@ def _trained(
 ) -> tuple[Agent, dict[str, Any]]:
     """Return what an agent had learned at the end of its training, which is begun, or taken up again, where needed.
 
-    It is asked as often as while it learned, and draws if its config says so. Not at its best evaluation: the best of
+    Where it begins with another's policy, that one is trained first, whether it takes part or not. It is asked as often
+    as while it learned, and draws if its config says so. Not at its best evaluation: the best of
     a bandit that learns to do harm is what it was before it learned.
     """
     plan = load_training(contender.training)
@@ -154,6 +156,10 @@ def _trained(
         changes["training.evaluation.n_users"] = min(schedule.evaluation.n_users, size.n_users)
     # The scenario itself, not its name: it may be a file of the user's, or a preset with something changed.
     plan = replace(load_training(contender.training, changes), scenario=scenario)
+    if contender.begins_with:
+        [first] = contenders((contender.begins_with,))
+        _trained(scenario, folder, first, size, tell)
+        plan = replace(plan, begins_with=beginning(folder / first.training))
     built = build(plan)
     where = TrainingFolder(folder / contender.training, plan)
     with where.held():

@@ -3,7 +3,7 @@
 | file | what |
 |---|---|
 | `config.yaml`, `scenario.yaml` | the resolved config; `kairos train` reads it back |
-| `manifest.json` | versions and seed |
+| `manifest.json` | versions, seed, and what it began with |
 | `checkpoints/latest.npz` | to go on from |
 | `checkpoints/best.npz` | what the agent had learned at its best evaluation |
 | `curve.csv`, `portions.csv` | evaluations; what each portion of learning told |
@@ -25,6 +25,7 @@ from typing import Any
 from agents.problem import Problem
 from agents.saved_state import load, save
 from experiments.results import write_json, write_scenario, write_text
+from experiments.training.beginning import BEST
 from experiments.training.course import Course
 from experiments.training.source import Plan
 
@@ -38,7 +39,7 @@ CONFIG, MANIFEST, CURVE, PORTIONS, PICTURE, POLICY, RESULT, LOCK = (
     "result.json",
     ".lock",
 )
-LATEST, BEST = "checkpoints/latest.npz", "checkpoints/best.npz"
+LATEST = "checkpoints/latest.npz"
 LIBRARIES = ("kairos-notify", "numpy", "numba", "scipy", "gymnasium", "torch", "stable-baselines3", "sb3-contrib")
 
 
@@ -95,7 +96,11 @@ class TrainingFolder:
         """Write the config, and what is known of the machine's software."""
         if self.plan.scenario is not None:
             write_scenario(self.path, self.plan.scenario)
-        write_json(self.path / MANIFEST, {"seed": self.plan.config.seed, "versions": versions()})
+        begun = self.plan.begins_with
+        manifest = {"seed": self.plan.config.seed, "versions": versions()}
+        if begun is not None:
+            manifest["begins_with"] = {"folder": str(begun.folder)} | begun.to_data()
+        write_json(self.path / MANIFEST, manifest)
         write_text(self.path / CONFIG, self.plan.to_yaml())  # last: it says that a training began
 
     def save(self, course: Course, problem: Problem) -> None:

@@ -21,6 +21,7 @@ from agents.settings import Settings
 from experiments.config import load_scenario, read_source, scenario_tree
 from experiments.config_messages import faults_of
 from experiments.faults import ConfigError, Fault
+from experiments.training.beginning import Beginning
 from experiments.training.config import TrainingConfig, config_class
 from experiments.yaml_source import Source, override, read_yaml, write_yaml
 from simulator.config import Scenario, did_you_mean
@@ -38,18 +39,20 @@ class Plan:
         config: as checked, defaults included.
         scenario: with the config's settings written over it; None for an exact world.
         file: the config's, as messages call it.
+        begins_with: what the agent knows before it learns; None: nothing.
     """
 
     config: TrainingConfig
     scenario: Scenario | None
     file: str
+    begins_with: Beginning | None = None
 
     def to_data(self) -> dict[str, Any]:
         """Return all that a result depends on, as plain data: what a checkpoint is checked against."""
         told = self.config.model_dump(mode="json")
         if self.scenario is not None:
             told["environment"] |= {"scenario": scenario_tree(self.scenario), "settings": {}}
-        return told
+        return told if self.begins_with is None else told | {"begins_with": self.begins_with.to_data()}
 
     def to_yaml(self) -> str:
         """Return the resolved config; with the resolved scenario beside it as scenario.yaml, it loads back equal."""

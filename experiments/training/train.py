@@ -13,6 +13,7 @@ from agents.kinds import build_trainer, horizon_words, kind_of
 from agents.problem import Problem, problem_of
 from experiments.faults import ConfigError, Fault
 from experiments.results import write_json, write_text
+from experiments.training.beginning import begin_with
 from experiments.training.course import Course, End, Watcher, follow
 from experiments.training.environments import training_env
 from experiments.training.folder import PICTURE, POLICY, RESULT, TrainingFolder
@@ -90,10 +91,10 @@ class ShownWatcher(Protocol):
 
 
 def build(plan: Plan) -> Built:
-    """Return a plan's trainer in its environment, with nothing learned.
+    """Return a plan's trainer in its environment, with nothing learned yet but what it begins with.
 
     Raises:
-        ConfigError: the environment cannot be made so, or is none that the agent can learn in.
+        ConfigError: the environment cannot be made so, or is none that the agent can learn in; or it cannot begin so.
     """
     config = plan.config
     try:
@@ -106,6 +107,8 @@ def build(plan: Plan) -> Built:
         trainer = build_trainer(config.agent, env, config.seed, config.credit)
     except (ValueError, TypeError) as error:
         raise ConfigError([Fault(plan.file, None, "agent", str(error))]) from None
+    if plan.begins_with is not None:
+        begin_with(trainer, plan.begins_with)
     return Built(plan, Course(trainer, judge, config.training), problem)
 
 

@@ -28,6 +28,13 @@ INTERRUPTED = 130
 @click.argument("config", metavar="CONFIG")
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="Folder; default: results/NAME.")
 @click.option("--resume", "is_resuming", is_flag=True, help="Go on with the unfinished training in the folder.")
+@click.option(
+    "--begin-with",
+    "begun",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    metavar="FOLDER",
+    help="Begin with the best policy of the training there, on the same features or some of them.",
+)
 @click.option("--set", "settings", multiple=True, metavar="PATH=VALUE", help="Write a value over the file; repeatable.")
 @click.option("--seed", type=click.IntRange(min=0), help="Short for --set seed=N.")
 @click.option("--steps", type=click.IntRange(min=1), help="Decisions; short for --set training.n_steps=N.")
@@ -39,6 +46,7 @@ def train(
     config: str,
     out: Path | None,
     is_resuming: bool,
+    begun: Path | None,
     settings: tuple[str, ...],
     seed: int | None,
     steps: int | None,
@@ -54,7 +62,7 @@ def train(
     # simple rules of world A took 50 s so, and 0.8 s on one. It takes effect because NumPy is not loaded yet.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     choose_threads(threads)
-    plan = _plan(config, settings, seed, steps)
+    plan = _plan(config, settings, seed, steps, begun)
     from experiments.training.folder import FolderError, TrainingFolder
 
     folder = TrainingFolder(output_folder(out, plan.config.name), plan)
@@ -64,7 +72,8 @@ def train(
     except FolderError as error:
         raise click.ClickException(str(error)) from None
     if result is None:
-        click.echo(f"Interrupted. To go on: {_same_command(config, folder.path, settings, seed, steps)}", err=True)
+        again = _same_command(config, folder.path, settings, seed, steps, begun)
+        click.echo(f"Interrupted. To go on: {again}", err=True)
         ctx.exit(INTERRUPTED)
     if is_json:
         click.echo(json.dumps(result.to_dict(plan), indent=1, allow_nan=False))
@@ -72,16 +81,20 @@ def train(
         _print(plan, folder, result)
 
 
-def _plan(config: str, settings: tuple[str, ...], seed: int | None, steps: int | None) -> Plan:
+def _plan(config: str, settings: tuple[str, ...], seed: int | None, steps: int | None, begun: Path | None) -> Plan:
     """Return the plan with the options written over it; faults are told by the option's own name."""
+    from dataclasses import replace
+
     from experiments.run_options import with_options
+    from experiments.training.beginning import beginning
     from experiments.training.source import load_training
 
     short = {"seed": ("--seed", seed), "training.n_steps": ("--steps", steps)}
     try:
-        return with_options(load_training, config, short, settings)
+        plan = with_options(load_training, config, short, settings)
     except ModuleNotFoundError as error:
         raise click.ClickException(str(error)) from None
+    return plan if begun is None else replace(plan, begins_with=beginning(begun))
 
 
 def _run(plan: Plan, folder: TrainingFolder, is_resuming: bool, *, is_quiet: bool) -> Result | None:
@@ -126,8 +139,12 @@ def _run(plan: Plan, folder: TrainingFolder, is_resuming: bool, *, is_quiet: boo
             raise click.ClickException(str(error)) from None
 
 
-def _same_command(config: str, folder: Path, settings: tuple[str, ...], seed: int | None, steps: int | None) -> str:
+def _same_command(
+    config: str, folder: Path, settings: tuple[str, ...], seed: int | None, steps: int | None, begun: Path | None
+) -> str:
     parts = ["kairos", "train", config]
+    if begun is not None:
+        parts += ["--begin-with", str(begun)]
     for setting in settings:
         parts += ["--set", setting]
     for option, value in (("--seed", seed), ("--steps", steps)):
@@ -139,7 +156,8 @@ def _same_command(config: str, folder: Path, settings: tuple[str, ...], seed: in
 def _print(plan: Plan, folder: TrainingFolder, result: Result) -> None:
     from rich.text import Text
 
-    from experiments.training.folder import BEST, CONFIG, CURVE, MANIFEST, PICTURE, POLICY, RESULT
+    from experiments.training.beginning import BEST
+    from experiments.training.folder import CONFIG, CURVE, MANIFEST, PICTURE, POLICY, RESULT
     from experiments.training.headline import headline, subtitle
 
     console = plain_console()

@@ -157,6 +157,16 @@ def test_trainings_live_in_the_scenario_that_is_asked_for(tmp_path: Path) -> Non
     assert "games-carry-over-0: a study of another size is there; name another folder with --out." in again.output
 
 
+def test_the_oracle_begins_with_what_was_learned_without_its_sight(tmp_path: Path) -> None:
+    """And that is trained, too, where it does not take part itself."""
+    world = load_scenario("games", SHORT)
+    found = study(world, tmp_path, contenders(("oracle",)), TINY, lambda line: None, n_threads=1)
+    assert list(found) == [SILENCE, "oracle"]
+    manifest = json.loads((tmp_path / "users-oracle" / "manifest.json").read_text("utf-8"))
+    assert manifest["begins_with"]["name"] == "users-maskable-ppo"
+    assert manifest["begins_with"]["folder"] == str(tmp_path / "users-maskable-ppo")
+
+
 def test_who_is_unknown_is_told(tmp_path: Path) -> None:
     result = CliRunner().invoke(main, ["study", "news", "--only", "LinUBC", "--out", str(tmp_path / "no")])
     assert result.exit_code == 2
