@@ -18,6 +18,8 @@ from agents.problem import Problem
 from agents.settings import Settings
 from policies.document import Document
 
+KIND = "kind"
+
 
 class Memory(Protocol):
     """Whatever holds all that a bandit has learned."""
@@ -99,9 +101,17 @@ class Bandit(ABC):
         """Return a document with the same probabilities."""
 
     def state(self) -> State:
-        """Return all that was learned."""
-        return self.memory.state()
+        """Return all that was learned, and by which kind of bandit."""
+        return self.memory.state() | {KIND: np.frombuffer(self.settings.kind.encode(), np.uint8)}
 
     def restore(self, state: Mapping[str, npt.NDArray[np.generic]]) -> None:
-        """Take up what was learned."""
-        self.memory.restore(state)
+        """Take up what a bandit of the same kind had learned.
+
+        Raises:
+            ValueError: it is of another kind, of another problem, or no state.
+        """
+        # Sums of one family have the same names and shapes, and would be taken for each other's.
+        kind = state[KIND].tobytes().decode(errors="replace") if KIND in state else "nothing that says its kind"
+        if kind != self.settings.kind:
+            raise ValueError(f"state: expected that of a {self.settings.kind} bandit, got {kind}")
+        self.memory.restore({name: array for name, array in state.items() if name != KIND})

@@ -178,6 +178,21 @@ class TrainingConfig(Model):
             raise MisfitError([(("credit",), f"an agent of kind {kind!r} learns by its own discount; leave it out")])
         return self
 
+    @model_validator(mode="after")
+    def _bandits_read_features_as_they_stand(self) -> Self:
+        kind = getattr(self.agent, "kind", None)
+        lenses = getattr(self.environment, "lenses", ())
+        if kind in KINDS and is_bandit(kind):
+            # Behind a normalisation entries are no features of the vocabulary, of which a bandit's arms are made.
+            misfits = [
+                (("environment", "lenses", k), "bandits scale what they read themselves; leave it out")
+                for k, lens in enumerate(lenses)
+                if isinstance(lens, FixedNormalisation)
+            ]
+            if misfits:
+                raise MisfitError(misfits)
+        return self
+
 
 def config_class(agent: Any) -> type[TrainingConfig]:
     """Return the class of a config whose agent's section is of a certain type."""

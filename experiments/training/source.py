@@ -28,6 +28,7 @@ from simulator.config import Scenario, did_you_mean
 from simulator.presets import preset_folders
 
 SCENARIO_FILE = "scenario.yaml"
+OPTION = "--set"  # how messages call what was written over a file
 _MARK = re.compile(r"^kind: training\b", re.MULTILINE)
 
 
@@ -97,11 +98,13 @@ def load_training(source: str | os.PathLike[str], overrides: Mapping[str, object
     """
     path, text, label = read_source(source, training_path, "configs/training")
     written = read_yaml(text, label)
-    override(written, overrides or {}, "--set")
+    override(written, overrides or {}, OPTION)
     faults = list(written.faults)
     agent, agent_faults = _agent_class(written)
     faults += agent_faults
-    scenario, scenario_faults = _scenario(written, path.parent)
+    # A path in the file starts at the file's folder; one that was typed starts where it was typed.
+    is_typed = written.place(("environment", "scenario")).file == OPTION
+    scenario, scenario_faults = _scenario(written, Path() if is_typed else path.parent)
     model = config_class(agent)
     config = None
     try:

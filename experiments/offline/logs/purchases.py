@@ -92,7 +92,7 @@ def summary_of(purchases: pl.DataFrame, until: dt.date) -> PurchaseSummary:
     """
     days = purchases.filter(pl.col("date") <= until).group_by("customer_id", "date").agg(pl.col("dollars").sum())
     if not len(days):
-        first = purchases["date"].min()
+        first = purchases["date"].sort()[0]
         raise LogError([f"until: expected a day after the first purchase, {first}, got {until}"])
     by_customer = (
         days.group_by("customer_id")

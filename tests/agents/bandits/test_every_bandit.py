@@ -134,6 +134,20 @@ def test_a_state_with_a_hole_is_refused(kind: str) -> None:
 
 
 @each_kind
+def test_what_another_kind_had_learned_is_refused_and_changes_nothing(kind: str) -> None:
+    """Though the arrays of a family have the same names and shapes."""
+    agent = learned(kind, PROBLEMS["plain"])
+    before = {name: values.copy() for name, values in agent.state().items()}
+    for other in SETTINGS:
+        if other != kind:
+            with pytest.raises(ValueError, match=f"expected that of a {kind} bandit, got {other}"):
+                agent.restore(learned(other, PROBLEMS["plain"]).state())
+    with pytest.raises(ValueError, match="got nothing that says its kind"):
+        agent.restore({})
+    assert all((values == before[name]).all() for name, values in agent.state().items())
+
+
+@each_kind
 def test_what_is_kept_is_copied(kind: str) -> None:
     problem = PROBLEMS["plain"]
     agent = learned(kind, problem)
@@ -192,7 +206,7 @@ def test_bad_input_is_named(kind: str) -> None:
         agent.update(Experience(wrong, good.masks, good.actions, good.rewards))
     state = agent.state()
     with pytest.raises(ValueError, match=r"state: expected \[.*missing \[.*unknown \['more'\]"):
-        agent.restore({"more": np.zeros(3)})
+        agent.restore({"kind": state["kind"], "more": np.zeros(3)})
     other = bandit(SETTINGS[kind], plain_problem(7, 6))
     with pytest.raises(ValueError, match=r"state: .*: expected shape \(.*\), got \("):
         other.restore(state)

@@ -123,6 +123,24 @@ def test_paths_of_scenarios_start_at_the_config(folder: Path, tmp_path_factory: 
     assert (plan.scenario.name, plan.scenario.calendar.holidays) == ("news", ())
 
 
+def test_a_path_that_was_typed_starts_where_it_was_typed(
+    folder: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    away = tmp_path_factory.mktemp("away")
+    (away / "t.yaml").write_text(Path("users.yaml").read_text("utf-8"), "utf-8")
+    Path("mine.yaml").write_text(training_free("news"), "utf-8")
+    plan = load_training(away / "t.yaml", {"environment.scenario": "./mine.yaml"})
+    assert plan.scenario is not None
+    assert plan.scenario.name == "news"
+
+
+@pytest.mark.parametrize("kind", ["linucb", "softmax"])
+def test_a_bandit_behind_a_normalisation_is_refused(folder: Path, kind: str) -> None:
+    lenses = [{"kind": "expected_conversion"}, {"kind": "normalisation"}]
+    with pytest.raises(ConfigError, match=r"environment\.lenses\.1: bandits scale what they read themselves"):
+        load_training("users.yaml", {"agent": {"kind": kind}, "environment.lenses": lenses})
+
+
 def training_free(name: str) -> str:
     return yaml.safe_dump(json.loads(load_scenario(name).model_dump_json()))
 
