@@ -66,6 +66,8 @@ class LoggedRounds:
             raise LogError(faults)
         if faults := [*self._row_faults()]:
             raise LogError(faults)
+        if self.propensities is None and self.probabilities is not None:
+            object.__setattr__(self, "propensities", self.probabilities[np.arange(len(self)), self.actions])
 
     def __len__(self) -> int:
         return len(self.actions)
@@ -143,8 +145,15 @@ class LoggedRounds:
             )  # fmt: skip
         if self.probabilities is not None:
             yield from probability_faults(self.probabilities, self.eligible, names, "probabilities")
-            if self.propensities is not None:
-                yield from self._disagreements(self.probabilities[rows, taken], self.propensities, is_action)
+            told = self.probabilities[rows, taken]
+            if self.propensities is None:
+                never = is_action & ~(told > 0)
+                yield from rows_that_are(
+                    never, "probabilities", "above 0 for the action taken",
+                    lambda row: f"{told[row]:g} for {names[actions[row]]!r}",
+                )  # fmt: skip
+            else:
+                yield from self._disagreements(told, self.propensities, is_action)
         for k, feature in enumerate(self.features):
             assert self.context is not None
             yield from finite_faults(feature, self.context[:, k])

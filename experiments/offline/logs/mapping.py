@@ -27,6 +27,7 @@ from simulator.presets import preset_folders
 
 _MARK = re.compile(r"^kind: log-mapping\b", re.MULTILINE)
 Column = Annotated[str, Field(min_length=1)]
+Share = Annotated[float, Field(ge=0.0, le=1.0)]
 
 
 class _Strict(BaseModel):
@@ -91,13 +92,14 @@ class LogMapping(_Strict):
         action: what was done; text: the column alone.
         reward: a number, or true and false.
         propensity: the probability with which it was done; none: to be estimated.
-        probabilities: column of each action's probability, by action; `uniform`: equal for all that is eligible,
-            whatever digits the column of propensities was rounded to; empty: not known.
+        probabilities: of each action, by action: a column, or a number where it was always the same; `uniform`: equal
+            for all that is eligible, whatever digits the column of propensities was rounded to; empty: not known.
         eligible: what could be done: a list in a column, or a column of 0 and 1 by action; none: everything.
         user: whose decision it was; rows of one user are one cluster.
         time: when.
         features: what was known; text: a column of numbers.
         segments: columns by whose values support is told.
+        where: rows that are decisions, by column and value; the others are left out and counted. Empty: all.
     """
 
     kind: Literal["log-mapping"] = "log-mapping"
@@ -105,12 +107,13 @@ class LogMapping(_Strict):
     action: Column | ActionColumn
     reward: Column
     propensity: Column | None = None
-    probabilities: Literal["uniform"] | dict[str, Column] = Field(default_factory=dict)
+    probabilities: Literal["uniform"] | dict[str, Column | Share] = Field(default_factory=dict)
     eligible: EligibleList | dict[str, Column] | None = None
     user: Column | None = None
     time: Column | Time | None = None
     features: tuple[Column | Feature, ...] = Field((), strict=False)
     segments: tuple[Column, ...] = Field((), strict=False)
+    where: dict[str, str | bool | float] = Field(default_factory=dict)
 
     @property
     def action_column(self) -> ActionColumn:
@@ -118,8 +121,8 @@ class LogMapping(_Strict):
         return self.action if isinstance(self.action, ActionColumn) else ActionColumn(column=self.action)
 
     @property
-    def probability_columns(self) -> dict[str, str]:
-        """Column of each action's probability, by action; empty where there is none."""
+    def probability_of(self) -> dict[str, str | float]:
+        """Column or number of each action's probability, by action; empty where there is none."""
         return {} if self.probabilities == "uniform" else dict(self.probabilities)
 
     @property
@@ -138,13 +141,14 @@ class LogMapping(_Strict):
         found |= {name: each for name in ("propensity", "user") if (each := getattr(self, name)) is not None}
         if (time := self.time_column) is not None:
             found["time"] = time.column
-        found |= {f"probabilities.{action}": column for action, column in self.probability_columns.items()}
+        found |= {f"probabilities.{name}": of for name, of in self.probability_of.items() if isinstance(of, str)}
         if isinstance(self.eligible, EligibleList):
             found["eligible"] = self.eligible.column
         elif self.eligible is not None:
             found |= {f"eligible.{action}": column for action, column in self.eligible.items()}
         found |= {f"features.{k}": feature.column for k, feature in enumerate(self.feature_columns)}
-        return found | {f"segments.{k}": column for k, column in enumerate(self.segments)}
+        found |= {f"segments.{k}": column for k, column in enumerate(self.segments)}
+        return found | {f"where.{column}": column for column in self.where}
 
 
 def load_mapping(source: str | os.PathLike[str], overrides: Map[str, object] | None = None) -> LogMapping:

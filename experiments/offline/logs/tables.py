@@ -10,7 +10,9 @@ each is a fault with its row and column.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator, Sequence
+from collections.abc import Mapping as Map
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -32,6 +34,8 @@ except ModuleNotFoundError as error:
     ) from error
 
 ROWS_A_PART = 1_000_000
+ROW = "number of the row"
+_ROW_TOLD = re.compile(r"(^row |, and row )(\d+)(?=: | has )")
 HOURS = {"hours": 1.0, "days": 24.0, "seconds": 1.0 / 3600.0}
 SUFFIXES = (".parquet", ".csv", ".csv.gz", ".tsv")
 
@@ -47,10 +51,8 @@ def read_log(source: str | os.PathLike[str] | Any, mapping: LogMapping) -> Logge
         LogError: missing columns, values of other types, or whatever `LoggedRounds` finds; all at once of each sort.
         FileNotFoundError: there is no such file.
     """
-    table = _lazy(source)
-    _require_columns(table, mapping)
-    frame = table.select(sorted(set(mapping.columns().values()))).collect()
-    return rounds_of(frame, mapping, *vocabulary(table, mapping))
+    table = _decisions(source, mapping)
+    return rounds_of(table.collect(), mapping, *vocabulary(table, mapping))
 
 
 def read_parts(
@@ -64,13 +66,11 @@ def read_parts(
         source, mapping: as of `read_log`.
         rows: in a part, at least 1.
     """
-    table = _lazy(source)
-    _require_columns(table, mapping)
-    table = table.select(sorted(set(mapping.columns().values())))
+    table = _decisions(source, mapping)
     names, categories = vocabulary(table, mapping)
     n = int(table.select(pl.len()).collect(engine="streaming").item())
     for start in range(0, n, rows):
-        yield rounds_of(table.slice(start, rows).collect(), mapping, names, categories, start)
+        yield rounds_of(table.slice(start, rows).collect(), mapping, names, categories)
 
 
 def vocabulary(table: Any, mapping: LogMapping) -> tuple[tuple[str, ...], dict[str, tuple[str, ...]]]:
@@ -93,16 +93,15 @@ def rounds_of(
     mapping: LogMapping,
     action_names: tuple[str, ...],
     categories: dict[str, tuple[str, ...]],
-    first_row: int = 0,
 ) -> LoggedRounds:
     """Return a frame's rows as a log; see `read_log`.
 
     Args:
-        frame: with the mapping's columns.
+        frame: with the mapping's columns, and each row's number in the whole table, for messages.
         mapping: which is what.
         action_names, categories: of the whole table.
-        first_row: its number in the whole table, for messages.
     """
+    numbers_of_rows = frame[ROW].to_numpy()
     faults: list[str] = []
 
     def numbers(column: str) -> Floats:
@@ -114,19 +113,19 @@ def rounds_of(
     arrays: dict[str, Any] = {
         "rewards": numbers(mapping.reward),
         "propensities": None if mapping.propensity is None else numbers(mapping.propensity),
-        "probabilities": _by_action(mapping.probability_columns, action_names, "probabilities", numbers, faults),
+        "probabilities": _by_action(mapping.probability_of, action_names, len(frame), "probabilities", numbers, faults),
         "eligible": _eligible(frame, mapping, action_names, numbers, faults),
         "users": None if mapping.user is None else _users(frame[mapping.user], mapping.user, faults),
         "hours": None if mapping.time_column is None else _hours(frame, mapping.time_column, faults),
         "segments": {name: frame[name].cast(pl.String).fill_null("(none)").to_numpy() for name in mapping.segments},
     }
     if faults:
-        raise LogError(_moved(faults, first_row))
+        raise LogError(_moved(faults, numbers_of_rows))
     try:
         rounds = LoggedRounds(actions, action_names=action_names, context=context, features=features, **arrays)
         return _uniformly_drawn(rounds) if mapping.probabilities == "uniform" else rounds
     except LogError as error:
-        raise LogError(_moved(error.faults, first_row)) from None
+        raise LogError(_moved(error.faults, numbers_of_rows)) from None
 
 
 def _uniformly_drawn(rounds: LoggedRounds) -> LoggedRounds:
@@ -160,6 +159,56 @@ def _lazy(source: Any) -> Any:
     # All rows decide what a column holds: a text in row one million would else be an error without a name.
     separator = "\t" if path.name.endswith(".tsv") else ","
     return pl.scan_csv(path, separator=separator, infer_schema_length=None)
+
+
+def _decisions(source: Any, mapping: LogMapping) -> Any:
+    """Return the rows that are decisions, lazily: the mapping's columns, and each row's number as `ROW`."""
+    table = _lazy(source)
+    _require_columns(table, mapping)
+    table = table.select(sorted(set(mapping.columns().values()))).with_row_index(ROW)
+    return table.filter(_is_decision(table, mapping)) if mapping.where else table
+
+
+def left_out(source: str | os.PathLike[str] | Any, mapping: LogMapping) -> tuple[str, ...]:
+    """Return, in words, how many rows `where` leaves out; nothing where it is empty.
+
+    Args:
+        source, mapping: as of `read_log`.
+    """
+    if not mapping.where:
+        return ()
+    table = _lazy(source)
+    _require_columns(table, mapping)
+    is_kept = _is_decision(table, mapping)
+    n, n_kept = table.select(pl.len(), is_kept.sum().alias("kept")).collect(engine="streaming").row(0)
+    told = " and ".join(f"{column} is {_plain(value)}" for column, value in mapping.where.items())
+    return (f"{n - n_kept:,} of {n:,} rows are left out: decisions are those where {told}.",)
+
+
+def _is_decision(table: Any, mapping: LogMapping) -> Any:
+    """Return the expression that is true where a row is a decision.
+
+    Raises:
+        LogError: a value that no row has.
+    """
+    types, tests, faults = table.collect_schema(), [], []
+    for column, value in mapping.where.items():
+        is_number = types[column].is_numeric() and not isinstance(value, str)
+        texts = pl.col(column).cast(pl.String).str.to_lowercase()
+        test = pl.col(column) == float(value) if is_number else texts == _plain(value).lower()
+        tests.append(test.fill_null(value=False))
+        if not table.select(tests[-1].any()).collect(engine="streaming").item():
+            there = table.select(pl.col(column).cast(pl.String).unique().sort()).head(12).collect()[column].drop_nulls()
+            faults.append(
+                f"where.{column}: expected a value that occurs, got {_plain(value)}; there are {_some(there)}"
+            )
+    if faults:
+        raise LogError(faults)
+    return pl.all_horizontal(tests)
+
+
+def _plain(value: str | bool | float) -> str:
+    return str(value).lower() if isinstance(value, bool) else f"{value:g}" if isinstance(value, float) else value
 
 
 def _require_columns(table: Any, mapping: LogMapping) -> None:
@@ -215,7 +264,7 @@ def _context(
 
 
 def _by_action(
-    columns: dict[str, str], action_names: Sequence[str], what: str, numbers: Any, faults: list[str]
+    columns: Map[str, str | float], action_names: Sequence[str], n_rows: int, what: str, numbers: Any, faults: list[str]
 ) -> Floats | None:
     if not columns:
         return None
@@ -226,7 +275,8 @@ def _by_action(
         faults.append(f"{what}: expected actions of the log, got {unknown[0]!r}.{hint}")
     if missing or unknown:
         return None
-    return np.column_stack([numbers(columns[name]) for name in action_names])
+    of = [columns[name] for name in action_names]
+    return np.column_stack([numbers(each) if isinstance(each, str) else np.full(n_rows, each) for each in of])
 
 
 def _eligible(
@@ -235,7 +285,7 @@ def _eligible(
     if mapping.eligible is None:
         return None
     if not isinstance(mapping.eligible, EligibleList):
-        found = _by_action(mapping.eligible, action_names, "eligible", numbers, faults)
+        found = _by_action(mapping.eligible, action_names, len(frame), "eligible", numbers, faults)
         return None if found is None else found != 0
     column, separator = mapping.eligible.column, mapping.eligible.separator
     listed = frame[column]
@@ -280,17 +330,9 @@ def _hours(frame: pl.DataFrame, time: Time, faults: list[str]) -> Floats:
     return values.cast(pl.Datetime("us")).dt.epoch("us").fill_null(0).to_numpy() / 3.6e9
 
 
-def _moved(faults: Sequence[str], first_row: int) -> list[str]:
-    """Return messages of a part with the rows' numbers in the whole table."""
-    if not first_row:
-        return list(faults)
-    found = []
-    for fault in faults:
-        word, _, rest = fault.partition(" ")
-        number, colon, told = rest.partition(":")
-        is_of_row = word == "row" and bool(colon) and number.isdecimal()
-        found.append(f"row {int(number) + first_row}:{told}" if is_of_row else fault)
-    return found
+def _moved(faults: Sequence[str], numbers: npt.NDArray[Any]) -> list[str]:
+    """Return messages with the rows' numbers in the whole table; `numbers` has them by place in the frame."""
+    return [_ROW_TOLD.sub(lambda found: f"{found[1]}{numbers[int(found[2])]}", fault) for fault in faults]
 
 
 def _shown(value: object) -> str:

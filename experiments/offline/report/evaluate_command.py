@@ -140,15 +140,15 @@ def _read(log: Path, mapping: str | None, settings: tuple[str, ...]) -> tuple[Lo
             f"--mapping: expected one, since {log} is no ledger: a YAML file, or a name of configs/logs."
         )
     from experiments.offline.logs.mapping import load_mapping
-    from experiments.offline.logs.tables import read_log
+    from experiments.offline.logs.tables import left_out, read_log
     from experiments.offline.models.propensities import with_propensities
 
     about = with_options(load_mapping, mapping, {}, settings)
-    rounds = read_log(log, about)
+    rounds, told = read_log(log, about), left_out(log, about)
     if rounds.propensities is not None:
-        return rounds, about.name or log.name, ()
+        return rounds, about.name or log.name, told
     estimated = with_propensities(rounds)
-    return estimated.rounds, about.name or log.name, estimated.warnings
+    return estimated.rounds, about.name or log.name, told + estimated.warnings
 
 
 def _card(

@@ -19,7 +19,7 @@ from experiments.offline.intervals import asymptotic
 from experiments.offline.logs.logged import LoggedRounds
 from experiments.offline.logs.mapping import load_mapping
 from experiments.offline.logs.open_bandit import by_place
-from experiments.offline.logs.tables import read_log
+from experiments.offline.logs.tables import left_out, read_log
 from experiments.offline.models.reward_models import cross_fitted
 from experiments.offline.naive import naive
 from experiments.offline.targets import always, chosen, uniform
@@ -27,6 +27,21 @@ from experiments.offline.weighed import weigh
 
 LOGS = Path(__file__).parents[3] / "configs" / "logs"
 NONE, MENS, WOMENS = range(3)
+# The sample is laid out otherwise than what was published: lists are written in one word, and template I is not there.
+DUOLINGO_SAMPLE: dict[str, Any] = {
+    "action": {"column": "selected", "names": [*"ABCDEFGHJKL"]},
+    "eligible": {"kind": "list", "column": "eligible", "separator": ""},
+    "reward": "reward",
+    "propensity": "propensity",
+}
+HEARTSTEPS_SAMPLE: dict[str, Any] = {
+    "action": {"column": "send", "names": ["0", "1"]},
+    "reward": "steps30_post",
+    "user": "user",
+    "time": "decision_time_utc",
+    "features": ["steps30_pre", "study_day"],
+    "where": {"avail": 1},
+}
 
 
 @pytest.fixture(scope="module")
@@ -81,11 +96,7 @@ def test_hillstrom_estimates_cover_the_trial(biased: LoggedRounds, truth: Any) -
 def test_hillstroms_trial_is_not_confounded(real_logs: Path, truth: Any) -> None:
     """The same check finds nothing where the e-mail was drawn at random, and the naive mean is the trial's."""
     mapping = load_mapping(LOGS / "hillstrom.yaml")
-    plain = read_log(real_logs / "hillstrom.csv.gz", mapping)
-    rounds = LoggedRounds(
-        plain.actions, plain.rewards, plain.action_names, propensities=np.full(len(plain), 1 / 3),
-        context=plain.context, features=plain.features,
-    )  # fmt: skip
+    rounds = read_log(real_logs / "hillstrom.csv.gz", mapping)
     for name, actions in hillstrom_policies(rounds).items():
         found = naive(weigh(rounds, chosen(rounds, actions)))
         if name.startswith("always"):
@@ -133,7 +144,8 @@ def test_open_bandit_reverse_is_refused(real_logs: Path) -> None:
 
 def test_duolingo_eligibility_undoes_simpsons_trap(real_logs: Path, truth: Any) -> None:
     """By raw means template A is far above those that everyone is eligible for; where it could be sent it is not."""
-    rounds = read_log(real_logs / "duolingo_notifications.csv.gz", load_mapping(LOGS / "duolingo.yaml"))
+    mapping = load_mapping(LOGS / "duolingo.yaml", DUOLINGO_SAMPLE)
+    rounds = read_log(real_logs / "duolingo_notifications.csv.gz", mapping)
     assert ips(weigh(rounds, uniform(rounds))).value == pytest.approx(rounds.rewards.mean(), abs=1e-12)
     mostly = [name for k, name in enumerate(rounds.action_names) if rounds.eligibility[:, k].mean() > 0.5]
     raw = {
@@ -151,12 +163,19 @@ def test_duolingo_eligibility_undoes_simpsons_trap(real_logs: Path, truth: Any) 
 
 def test_heartsteps_effect_fades(real_logs: Path, truth: Any) -> None:
     """Log of steps in the half hour after a suggestion; on the published scale .42 at first, less .0185 a day."""
-    table = pl.read_csv(real_logs / "heartsteps_v1_mrt.csv.gz").filter(pl.col("avail") == 1)
-    log_after, log_before = (np.log(table[name].to_numpy() + 0.5) for name in ("steps30_post", "steps30_pre"))
-    day = table["study_day"].to_numpy().astype(np.float64)
+    source = real_logs / "heartsteps_v1_mrt.csv.gz"
+    mapping = load_mapping(LOGS / "heartsteps.yaml", HEARTSTEPS_SAMPLE | {"probabilities": {"0": 0.4, "1": 0.6}})
+    rounds = read_log(source, mapping)
+    table = pl.read_csv(source)
+    assert left_out(source, mapping)[0].startswith(f"{len(table) - len(rounds):,} of {len(table):,} rows are left out")
+    assert rounds.probabilities is not None
+    assert rounds.users is not None
+    np.testing.assert_array_equal(rounds.probabilities[:, 1], table.filter(pl.col("avail") == 1)["p_send"])
+    before, day = np.asarray(rounds.context).T
+    log_after, log_before = np.log(rounds.rewards + 0.5), np.log(before + 0.5)
     found = excursion_effect(
-        log_after, table["send"].to_numpy().astype(np.float64), table["p_send"].to_numpy(),
-        {"logpre": log_before, "day": day}, {"day": day}, table["user"].to_numpy(),
+        log_after, rounds.actions.astype(np.float64), rounds.probabilities[:, 1],
+        {"logpre": log_before, "day": day}, {"day": day}, rounds.users,
     )  # fmt: skip
     told = truth["heartsteps"]["dev"]["lin"]
     assert math.isclose(found.effect["level"].mean, told["A"]["est"], abs_tol=1e-5)

@@ -16,7 +16,7 @@ from experiments.cli import main
 from experiments.faults import ConfigError
 from experiments.offline.logs.faults import LogError
 from experiments.offline.logs.mapping import LogMapping, load_mapping, mapping_schema
-from experiments.offline.logs.tables import read_log, read_parts
+from experiments.offline.logs.tables import left_out, read_log, read_parts
 
 TABLE: dict[str, Any] = {
     "who": ["anna", "ben", "anna", "cleo"],
@@ -169,6 +169,79 @@ def test_a_uniform_log_is_exactly_uniform(mapping: LogMapping) -> None:
         LogError, match=r"row 2: propensity: expected the probability .*, got 0\.25, and .* is 0\.333333"
     ):
         read_log(changed(), drawn)
+
+
+def test_only_some_rows_are_decisions(mapping: LogMapping) -> None:
+    """The others are counted, and a row at fault keeps its number in the table."""
+    frame = changed(avail=[False, True, True, None], kind=["a", "b", "b", "b"], size=[1.0, 2.0, 2.0, 2.0])
+    filtered = mapping.model_copy(update={"where": {"avail": True, "kind": "B", "size": 2}})
+    rounds = read_log(frame, filtered)
+    assert rounds.rewards.tolist() == [0.0, 0.0]
+    assert rounds.action_names == ("none", "push", "email")
+    told = "2 of 4 rows are left out: decisions are those where avail is true and kind is B and size is 2."
+    assert left_out(frame, filtered) == (told,)
+    assert left_out(frame, mapping) == ()
+    broken = frame.with_columns(spent=pl.Series([1.5, 0.0, float("nan"), 2.0]))
+    with pytest.raises(LogError, match=r"^row 2: reward: expected a finite number, got nan$"):
+        read_log(broken, filtered)
+    back = changed(avail=[False, True, True, True], who=["x", "anna", "ben", "anna"])
+    hours = r"^row 3: hours: expected not before the same user's decision above, got .*, and row 1 has "
+    with pytest.raises(LogError, match=hours):
+        read_log(back, mapping.model_copy(update={"where": {"avail": True}}))
+
+
+def test_where_expects_a_value_that_occurs(mapping: LogMapping) -> None:
+    frame = changed(avail=["yes", "no", "no", "yes"])
+    expected = "where.avail: expected a value that occurs, got true; there are no, yes"
+    with pytest.raises(LogError, match=expected):
+        read_log(frame, mapping.model_copy(update={"where": {"avail": True}}))
+    with pytest.raises(LogError, match=r"where\.avial: no column 'avial' in the table\. Did you mean 'avail'\?"):
+        read_log(frame, mapping.model_copy(update={"where": {"avial": True}}))
+
+
+def test_probabilities_that_never_change(mapping: LogMapping) -> None:
+    """A number stands for a column, and the propensity of what was done follows from it."""
+    constant = {"none": 0.2, "push": "b", "email": 0.3}
+    plain = mapping.model_copy(update={"probabilities": constant, "propensity": None, "eligible": None})
+    rounds = read_log(changed(b=[0.5] * 4), plain)
+    assert rounds.propensities is not None
+    assert rounds.propensities.tolist() == [0.5, 0.2, 0.3, 0.2]
+    never = plain.model_copy(update={"probabilities": {"none": 0.0, "push": 0.5, "email": 0.5}})
+    with pytest.raises(
+        LogError, match=r"^row 1: probabilities: expected above 0 for the action taken, got 0 for 'none'"
+    ):
+        read_log(changed(), never)
+
+
+def test_duolingos_own_layout(tmp_path: Path) -> None:
+    frame = pl.DataFrame(
+        {
+            "datetime": [0.5, 1.25], "ui_language": ["en", "de"],
+            "eligible_templates": [["A", "L"], ["C", "B", "I"]],
+            "selected_template": ["L", "B"], "session_end_completed": [True, False],
+        }
+    )  # fmt: skip
+    frame.write_parquet(tmp_path / "log.parquet")
+    rounds = read_log(tmp_path / "log.parquet", load_mapping("duolingo"))
+    assert rounds.propensities is not None
+    assert rounds.propensities.tolist() == [1 / 2, 1 / 3]
+    assert (rounds.rewards.tolist(), np.asarray(rounds.hours).tolist()) == ([1.0, 0.0], [12.0, 30.0])
+    assert [rounds.action_names[k] for k in np.flatnonzero(rounds.eligibility[1])] == ["B", "C", "I"]
+
+
+def test_heartsteps_own_layout(tmp_path: Path) -> None:
+    """Truths are written in capitals, and nothing was drawn where nobody was available."""
+    text = """user.index,decision.index,sugg.decision.utime,avail,send,jbsteps30pre.zero,jbsteps30.zero
+1,0,2015-07-23 18:01:26,TRUE,TRUE,10,120
+1,1,2015-07-23 21:01:26,FALSE,FALSE,0,0
+2,0,2015-08-01 12:00:00,TRUE,FALSE,0,7
+"""
+    (tmp_path / "suggestions.csv").write_text(text, encoding="utf-8")
+    rounds = read_log(tmp_path / "suggestions.csv", load_mapping("heartsteps"))
+    assert rounds.actions.tolist() == [1, 0]
+    assert rounds.rewards.tolist() == [120.0, 7.0]
+    assert rounds.propensities is not None
+    assert rounds.propensities.tolist() == [0.6, 0.4]
 
 
 def test_a_mapping_is_strict(tmp_path: Path) -> None:
