@@ -24,6 +24,8 @@ try:
 except ModuleNotFoundError as error:
     raise missing(error) from error
 
+ACTOR = ("mlp_extractor.policy_net.", "action_net.")
+
 
 def new_ppo(settings: PPOSettings | MaskablePPOSettings, venv: FleetVecEnv, seed: int) -> PPO | MaskablePPO:
     """Return an untrained model, whose policy sends as rarely as the settings have it.
@@ -83,8 +85,10 @@ def begin_with_silence(model: PPO | MaskablePPO, send_prob: float) -> None:
         bias[0] += math.log((1.0 - send_prob) / send_prob * n_sends)
 
 
-def learn_from_rollout(model: PPO | MaskablePPO, callback: BaseCallback, anneal_steps: int) -> None:
-    """Collect a rollout and learn from it.
+def learn_from_rollout(
+    model: PPO | MaskablePPO, callback: BaseCallback, anneal_steps: int, value_only_steps: int = 0
+) -> None:
+    """Collect a rollout and learn from it; up to `value_only_steps` the value alone.
 
     This is the body of SB3's `learn`. There the schedules run over the steps of one call, so that a run cut into
     portions would learn at other rates; here they run over `anneal_steps`.
@@ -93,4 +97,9 @@ def learn_from_rollout(model: PPO | MaskablePPO, callback: BaseCallback, anneal_
     assert venv is not None  # a model is built with it
     model.collect_rollouts(venv, callback, model.rollout_buffer, model.n_steps)
     model._update_current_progress_remaining(min(model.num_timesteps, anneal_steps), anneal_steps)
+    # Adam passes over what has no gradient, and begins its moments when there is one.
+    is_learned = model.num_timesteps > value_only_steps
+    for name, weights in model.policy.named_parameters():
+        if name.startswith(ACTOR):
+            weights.requires_grad_(is_learned)
     model.train()

@@ -68,6 +68,9 @@ class ActorCriticSettings(LearningSettings):
         value_weight: of the value's squared error in the loss.
         initial_send_prob: that the untrained policy sends where all is eligible, however many ways to send there are.
             A uniform policy over eight sends and silence would send 8 times in 9, and tire the users at once.
+        value_only_steps: decisions, over all users, at the beginning, from whose rollouts only the value is learned and
+            the policy stays as it began. Advantages over a value that knows nothing yet are noise, and a policy that
+            noise has led to silence sees no send any more that could lead it back.
     """
 
     n_steps: int = Field(48, ge=1, le=100_000)
@@ -78,6 +81,7 @@ class ActorCriticSettings(LearningSettings):
     entropy_weight: float = Field(0.0, ge=0.0, le=1.0)
     value_weight: float = Field(0.5, gt=0.0, le=100.0)
     initial_send_prob: float = Field(0.1, gt=0.0, lt=1.0)
+    value_only_steps: int = Field(0, ge=0)
 
 
 class PPOSettings(ActorCriticSettings):

@@ -121,7 +121,9 @@ class SB3Trainer:
                 if isinstance(self.model, MaskedDQN):
                     learn_from_steps(self.model, self._tally, self.settings.anneal_steps)
                 else:
-                    learn_from_rollout(self.model, self._tally, self.settings.anneal_steps)
+                    settings = self.settings
+                    assert not isinstance(settings, DQNSettings)
+                    learn_from_rollout(self.model, self._tally, settings.anneal_steps, settings.value_only_steps)
                 self._keep_average()
             if self._average is not None and not self._average.n_averaged:
                 self._average.follow(self.model.policy)

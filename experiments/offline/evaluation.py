@@ -6,22 +6,19 @@ evaluation.is_refused, evaluation.estimates["dr"].interval, evaluation.estimates
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
-from experiments.compare import Estimate
 from experiments.offline.diagnostics import HIGH_LEVERAGE, Diagnosis, diagnose, leverage
+from experiments.offline.distribution import Distribution, distribution
 from experiments.offline.estimators.catalogue import ESTIMATORS, estimated, estimator
 from experiments.offline.estimators.terms import Terms
-from experiments.offline.intervals import Interval, asymptotic, bootstrap
-from experiments.offline.logs.logged import Floats, Ints, LoggedRounds
+from experiments.offline.intervals import Bounds, Interval, Reach, interval, method_of
+from experiments.offline.logs.logged import Floats, LoggedRounds
 from experiments.offline.models.reward_models import cross_fitted
 from experiments.offline.naive import Naive, naive
-from experiments.offline.weighed import Weighed, weigh
+from experiments.offline.weighed import Weighed, greatest_weight, weigh
 from simulator.measures import plain
 
 PREFERRED = ("dr", "snips", "ips")  # whose number is told in a sentence: the first that was asked for
@@ -34,7 +31,7 @@ class PolicyEstimate:
     Attributes:
         name, title: of the estimator.
         interval: of the policy's value.
-        gain: over the log's own mean reward, with the error of the difference: both share their rounds.
+        gain: over the log's own mean reward, with the interval of the difference: both share their rounds.
         dial: its setting; None for an estimator without.
         leverage: share of the variance that one user adds.
     """
@@ -42,7 +39,7 @@ class PolicyEstimate:
     name: str
     title: str
     interval: Interval
-    gain: Estimate
+    gain: Interval
     dial: float | None
     leverage: float
 
@@ -69,6 +66,7 @@ class OfflineEvaluation:
         naive: what one would read off without weights.
         diagnosis: of the weights.
         warnings: of the diagnosis, and of what was estimated on the way.
+        distribution: median and worst tenth; None where rewards take two values, or the log cannot answer.
     """
 
     policy: str
@@ -78,6 +76,7 @@ class OfflineEvaluation:
     naive: Naive
     diagnosis: Diagnosis
     warnings: tuple[str, ...]
+    distribution: Distribution | None = None
 
     @property
     def is_refused(self) -> bool:
@@ -97,11 +96,11 @@ class OfflineEvaluation:
         told = self.told
         assert told is not None
         gain, interval = told.gain, told.interval
-        size = f"{gain.mean:+.4g} a round (95 %: {gain.low:+.4g} to {gain.high:+.4g})"
+        size = f"{gain.value:+.4g} a round ({100 * gain.confidence:g} %: {gain.low:+.4g} to {gain.high:+.4g})"
         if not gain.is_clear:
             verdict = f"the log cannot tell it from the policy that made it: {size}"
         else:
-            verdict = f"{'better' if gain.mean > 0 else 'worse'} than the policy that made the log, by {size}"
+            verdict = f"{'better' if gain.value > 0 else 'worse'} than the policy that made the log, by {size}"
         return (
             f"{self.policy!r} is worth {interval.value:.4g} a round ({interval.low:.4g} to {interval.high:.4g}, "
             f"{told.title}); {verdict}."
@@ -119,6 +118,7 @@ class OfflineEvaluation:
             "logged": self.logged.to_dict(),
             "naive": self.naive.to_dict(),
             "estimates": {name: each.to_dict() for name, each in self.estimates.items()},
+            "distribution": None if self.distribution is None else self.distribution.to_dict(),
             "diagnosis": self.diagnosis.to_dict(),
             "warnings": list(self.warnings),
         }
@@ -130,10 +130,11 @@ def evaluate_policy(
     *,
     name: str = "policy",
     log: str = "",
-    estimators: Sequence[str] = tuple(ESTIMATORS),
+    estimators: Sequence[str] | None = None,
     model: str = "additive",
     method: str = "asymptotic",
     confidence: float = 0.95,
+    reward_range: tuple[float, float] | None = None,
     replicates: int = 1000,
     seed: int = 0,
     n_folds: int = 5,
@@ -145,52 +146,75 @@ def evaluate_policy(
         rounds: with propensities; see `propensities.with_propensities` for one without.
         target: the policy's probabilities, shape (N, A).
         name, log: in tables.
-        estimators: of `catalogue.ESTIMATORS`.
+        estimators: of `catalogue.ESTIMATORS`; None: all that the method has intervals for.
         model: of rewards, of `reward_models.MODELS`; cross-fitted by user.
-        method: of intervals: `asymptotic` or `bootstrap`.
+        method: of intervals, of `intervals.METHODS`.
         confidence: in (0, 1).
+        reward_range: what a reward can be at least and at most; `bernstein` asks for it.
         replicates, seed: of the bootstrap; the seed is that of the folds, too.
         n_folds: of cross-fitting.
         warnings: of what was done to the log before.
 
     Raises:
-        ValueError, LogError: an unknown name; or as `weigh` and `cross_fitted`.
+        ValueError, LogError: an unknown name; an estimator that the method has no interval for, a log that it is not
+            made for; or as `weigh` and `cross_fitted`.
     """
-    if method not in ("asymptotic", "bootstrap"):
-        raise ValueError(f"method {method!r}: expected asymptotic or bootstrap")
     if not 0.0 < confidence < 1.0:
         raise ValueError(f"confidence: expected a number between 0 and 1, got {confidence:g}")
-    rows = {each: estimator(each) for each in estimators}
+    rows = {each: estimator(each) for each in allowed(method, estimators)}
     users = rounds.clusters
-
-    def interval_of(terms: Terms) -> Interval:
-        if method == "bootstrap":
-            return bootstrap(terms, users, confidence, replicates, seed)
-        return asymptotic(terms, users, confidence)
-
     bare = weigh(rounds, target)
     diagnosis = diagnose(bare)
+    bounds = Bounds(*reward_range, greatest_weight(bare)) if method == "bernstein" and reward_range else None
+
+    def interval_of(terms: Terms, what: Reach) -> Interval:
+        limits = None if bounds is None else bounds.of(what)
+        return interval(method, terms, users, confidence, replicates=replicates, seed=seed, limits=limits)
+
     logged = Terms(direct=rounds.rewards)
+    whole = interval_of(logged, "reward")
     found: dict[str, PolicyEstimate] = {}
     if not diagnosis.is_refused:
         weighed = _with_models(bare, {row.fit for row in rows.values() if row.needs_model}, model, n_folds, seed)
         for each, row in rows.items():
             terms, dial = estimated(each, weighed[row.fit] if row.needs_model else bare)
-            found[each] = PolicyEstimate(
-                each, row.title, interval_of(terms), gain_over(terms, logged, users), dial, leverage(terms, users)[1]
-            )
+            gain = interval_of(difference(terms, logged), "gain")
+            heaviest = leverage(terms, users)[1]
+            found[each] = PolicyEstimate(each, row.title, interval_of(terms, "value"), gain, dial, heaviest)
     heavy = [each.title for each in found.values() if each.leverage > HIGH_LEVERAGE]
     told = [*warnings, *diagnosis.warnings]
     if heavy:
         told.append(f"One user adds more than {100 * HIGH_LEVERAGE:.0f} % of the variance of {', '.join(heavy)}.")
-    return OfflineEvaluation(name, log, interval_of(logged), found, naive(bare), diagnosis, tuple(told))
+    spread = None if diagnosis.is_refused else distribution(bare, confidence)
+    return OfflineEvaluation(name, log, whole, found, naive(bare), diagnosis, tuple(told), spread)
 
 
-def gain_over(terms: Terms, logged: Terms, users: Ints | None) -> Estimate:
-    """Return a policy's value less the log's mean reward, with the standard error of the difference."""
-    moved = terms.influence - logged.influence
-    difference = Terms(direct=moved)
-    return Estimate(terms.value - logged.value, difference.standard_error(users))
+def difference(terms: Terms, logged: Terms) -> Terms:
+    """Return a policy's value less the log's mean reward, round by round: both are moved by the same rounds."""
+    return Terms(direct=terms.value - logged.value + terms.influence - logged.influence)
+
+
+def allowed(method: str, estimators: Sequence[str] | None) -> tuple[str, ...]:
+    """Return the estimators that were asked for, or all that a method of intervals can be used with.
+
+    Raises:
+        ValueError: there is no such method or estimator; the method has no interval for one that was asked for.
+    """
+    wants = method_of(method)
+    fit = [
+        name
+        for name, row in ESTIMATORS.items()
+        if (row.is_mean or not wants.wants_mean) and not (wants.wants_bounds and row.needs_model)
+    ]
+    asked = tuple(fit) if estimators is None else tuple(estimators)
+    for name in asked:
+        estimator(name)
+        if name not in fit:
+            raise ValueError(
+                f"estimator {name!r}: the method {method} has intervals for {', '.join(fit)} only: "
+                + ("it asks for a mean of bounded terms" if wants.wants_bounds else "it asks for a mean")
+            )
+    return asked
 
 
 def _with_models(bare: Weighed, fits: set[str], model: str, n_folds: int, seed: int) -> dict[str, Weighed]:
@@ -199,39 +223,3 @@ def _with_models(bare: Weighed, fits: set[str], model: str, n_folds: int, seed: 
         rewards_of = cross_fitted(bare.rounds, model, target=bare.target, fit=fit, n_folds=n_folds, seed=seed)  # type: ignore[arg-type]
         found[fit] = weigh(bare.rounds, bare.target, rewards_of)
     return found
-
-
-def quantile(weighed: Weighed, shares: Sequence[float]) -> Floats:
-    """Return quantiles of the reward under the target policy, from self-normalised weights.
-
-    F(r) = sum w 1[reward <= r] / sum w; source: Chandak, Niekum, da Silva, Learned-Miller, Brunskill & Thomas,
-    "Universal off-policy evaluation" (NeurIPS 2021), eq. 5, with weights that sum to 1 as Huang, Leqi, Lipton &
-    Azizzadenesheli (NeurIPS 2021) advise.
-
-    Args:
-        weighed: a log beside a policy.
-        shares: each in (0, 1); .5 is the median.
-    """
-    order = np.argsort(weighed.rewards, kind="stable")
-    mass = np.cumsum(weighed.weights[order])
-    if not mass[-1] > 0.0:
-        return np.full(len(shares), math.nan)
-    places = np.searchsorted(mass / mass[-1], np.asarray(shares) - 1e-12)
-    return np.asarray(weighed.rewards[order][np.minimum(places, len(order) - 1)], np.float64)
-
-
-def cvar(weighed: Weighed, share: float) -> float:
-    """Return the mean reward of the worst `share` of rounds under the target policy, from the same distribution.
-
-    Args:
-        weighed: a log beside a policy.
-        share: in (0, 1].
-    """
-    order = np.argsort(weighed.rewards, kind="stable")
-    w = weighed.weights[order]
-    total = float(w.sum())
-    if not total > 0.0:
-        return math.nan
-    before = np.cumsum(w) - w
-    counted = np.clip(share * total - before, 0.0, w)
-    return float(counted @ weighed.rewards[order]) / (share * total)

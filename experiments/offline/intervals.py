@@ -1,10 +1,15 @@
-"""Intervals of an estimate: by the normal approximation, the cluster bootstrap, and an empirical Bernstein bound."""
+"""Intervals of an estimate: asymptotic, by the cluster bootstrap, empirical Bernstein bounds, a confidence sequence.
+
+To add one is a function, a row of `METHODS` and an arm of `interval`.
+"""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from types import MappingProxyType
+from typing import Any, Literal
 
 import numpy as np
 from scipy.stats import norm, t
@@ -12,6 +17,7 @@ from scipy.stats import norm, t
 from experiments.offline.estimators.terms import Terms
 from experiments.offline.kernels import replicate
 from experiments.offline.logs.logged import Floats, Ints
+from simulator.config import did_you_mean
 from simulator.measures import plain
 
 
@@ -32,6 +38,11 @@ class Interval:
     confidence: float
     method: str
 
+    @property
+    def is_clear(self) -> bool:
+        """Whether the interval leaves out 0."""
+        return self.low > 0.0 or self.high < 0.0
+
     def to_dict(self) -> dict[str, Any]:
         """Return plain data for JSON."""
         return {
@@ -41,6 +52,98 @@ class Interval:
             "confidence": self.confidence,
             "method": self.method,
         }
+
+
+Reach = Literal["reward", "value", "gain"]
+
+
+@dataclass(frozen=True)
+class Method:
+    """A row of the methods of intervals.
+
+    Attributes:
+        title: what it is.
+        wants_mean: whether it asks for a mean of independent rounds.
+        wants_bounds: whether it asks for what a round could add at least and at most.
+    """
+
+    title: str
+    wants_mean: bool = False
+    wants_bounds: bool = False
+
+
+METHODS: Mapping[str, Method] = MappingProxyType(
+    {
+        "asymptotic": Method("Student's t by user"),
+        "bootstrap": Method("bootstrap of users"),
+        "bernstein": Method("empirical Bernstein, for every number of rounds", wants_mean=True, wants_bounds=True),
+        "sequence": Method("a confidence sequence: the log may be looked at as often as one likes", wants_mean=True),
+    }
+)
+
+
+def method_of(name: str) -> Method:
+    """Return a row.
+
+    Raises:
+        ValueError: there is no such method; the message has the nearest.
+    """
+    if name not in METHODS:
+        raise ValueError(f"method {name!r}: expected one of {', '.join(METHODS)}.{did_you_mean(name, METHODS)}")
+    return METHODS[name]
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """What a round can add at least and at most, where rewards and weights are bounded.
+
+    Attributes:
+        low, high: of a reward.
+        weight: the largest that could have been drawn; weights are at least 0.
+    """
+
+    low: float
+    high: float
+    weight: float
+
+    def of(self, what: Reach) -> tuple[float, float]:
+        """Return the bounds of a reward r, of w r, or of (w - 1) r."""
+        weights = {"reward": (1.0,), "value": (0.0, self.weight), "gain": (-1.0, self.weight - 1.0)}[what]
+        corners = [weight * reward for weight in weights for reward in (self.low, self.high)]
+        return min(corners), max(corners)
+
+
+def interval(
+    method: str,
+    terms: Terms,
+    users: Ints | None,
+    confidence: float,
+    *,
+    replicates: int = 1000,
+    seed: int = 0,
+    limits: tuple[float, float] | None = None,
+) -> Interval:
+    """Return an interval by the name of its method.
+
+    Args:
+        method: of `METHODS`.
+        terms, users, confidence, replicates, seed: as of `bootstrap`.
+        limits: what a round could add at least and at most; `bernstein` asks for them.
+
+    Raises:
+        ValueError: there is no such method; or the log is none for it.
+    """
+    if method == "bootstrap":
+        return bootstrap(terms, users, confidence, replicates, seed)
+    if method == "bernstein":
+        if limits is None:
+            raise ValueError("bernstein: expected a range of rewards, such as (0, 1), got none")
+        return empirical_bernstein(terms, *limits, users, confidence)
+    if method == "sequence":
+        low, high = asymptotic_sequence(terms, users, confidence)
+        return Interval(terms.value, float(low[-1]), float(high[-1]), confidence, "confidence sequence")
+    method_of(method)
+    return asymptotic(terms, users, confidence)
 
 
 def asymptotic(terms: Terms, clusters: Ints | None = None, confidence: float = 0.95) -> Interval:
@@ -108,10 +211,7 @@ def empirical_bernstein(
     Raises:
         ValueError: the estimator is self-normalised, a user has several rounds, or a round lies beyond the bounds.
     """
-    if terms.scale is not None:
-        raise ValueError("empirical_bernstein: expected an estimator that is a mean, got a self-normalised one")
-    if clusters is not None and int(clusters.max()) + 1 != len(terms):
-        raise ValueError("empirical_bernstein: expected one round a user, got several: use the bootstrap")
+    _require_mean_of_users(terms, clusters, "empirical_bernstein")
     direct, correction, _ = terms.columns()
     rounds = direct + correction
     if rounds.min() < low or rounds.max() > high:
@@ -127,7 +227,9 @@ def empirical_bernstein(
     return Interval(terms.value, terms.value - wide, terms.value + wide, confidence, "empirical Bernstein")
 
 
-def asymptotic_sequence(terms: Terms, confidence: float = 0.95, best_at: int | None = None) -> tuple[Floats, Floats]:
+def asymptotic_sequence(
+    terms: Terms, clusters: Ints | None = None, confidence: float = 0.95, best_at: int | None = None
+) -> tuple[Floats, Floats]:
     """Return bounds that hold at all times together, for watching an estimate while rounds come in.
 
     After i rounds, with the mean m and standard deviation s so far,
@@ -138,7 +240,8 @@ def asymptotic_sequence(terms: Terms, confidence: float = 0.95, best_at: int | N
     sequences" (Annals of Statistics 2024), eq. 2 with the rho of eq. 8 that is tightest after `best_at` rounds.
 
     Args:
-        terms: of an estimator without a scale, rounds in the order in which they came, of independent users.
+        terms: of an estimator without a scale, rounds in the order in which they came.
+        clusters: must hold one round each, or None: rounds of one user are not independent.
         confidence: 1 - alpha.
         best_at: rounds; None: all.
 
@@ -146,10 +249,9 @@ def asymptotic_sequence(terms: Terms, confidence: float = 0.95, best_at: int | N
         Lower and upper bounds, shapes (N,); infinite at the first round.
 
     Raises:
-        ValueError: the estimator is self-normalised.
+        ValueError: the estimator is self-normalised; a user has several rounds.
     """
-    if terms.scale is not None:
-        raise ValueError("asymptotic_sequence: expected an estimator that is a mean, got a self-normalised one")
+    _require_mean_of_users(terms, clusters, "asymptotic_sequence")
     direct, correction, _ = terms.columns()
     rounds = direct + correction
     n, alpha = np.arange(1, len(rounds) + 1), 1.0 - confidence
@@ -161,6 +263,15 @@ def asymptotic_sequence(terms: Terms, confidence: float = 0.95, best_at: int | N
     wide = spread * np.sqrt(2.0 * (n * rho2 + 1.0) / (n**2 * rho2) * np.log(np.sqrt(n * rho2 + 1.0) / alpha))
     wide[0] = math.inf
     return means - wide, means + wide
+
+
+def _require_mean_of_users(terms: Terms, clusters: Ints | None, what: str) -> None:
+    if terms.scale is not None:
+        raise ValueError(f"{what}: expected an estimator that is a mean, got a self-normalised one")
+    if clusters is not None and (n := int(clusters.max()) + 1) != len(terms):
+        raise ValueError(
+            f"{what}: expected one round a user, got {len(terms):,} rounds of {n:,} users: use the bootstrap"
+        )
 
 
 def normal_quantile(confidence: float) -> float:

@@ -49,6 +49,23 @@ class Weighed:
         return self.predicted, self.expected
 
 
+def greatest_weight(weighed: Weighed) -> float:
+    """Return the largest weight that could have been drawn in any round, whatever was taken.
+
+    Raises:
+        ValueError: only the probabilities of what was taken are known.
+    """
+    probabilities = weighed.rounds.probabilities
+    if probabilities is None:
+        raise ValueError(
+            "expected a log with the probability of every action, got one with those of the actions taken: the largest "
+            "weight that could have been drawn is not known"
+        )
+    with np.errstate(divide="ignore", invalid="ignore"):
+        could = np.where(weighed.target > 0.0, weighed.target / probabilities, 0.0)
+    return float(could.max())
+
+
 def weigh(rounds: LoggedRounds, target: Floats, rewards_of: Floats | None = None) -> Weighed:
     """Return a log beside a target policy.
 

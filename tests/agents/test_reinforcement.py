@@ -136,6 +136,23 @@ def test_the_first_policy_sends_as_rarely_as_told(send_prob: float) -> None:
     np.testing.assert_allclose(1.0 - found[:, 0], send_prob, rtol=0.1)
 
 
+def test_the_value_is_learned_before_the_policy() -> None:
+    """And a run that is cut meanwhile goes on to the same weights."""
+    settings = PPO.model_copy(update={"value_only_steps": 400})
+    whole, cut = SB3Trainer(settings, notify(), 1), SB3Trainer(settings, notify(), 1)
+    before = whole.model.policy.state_dict()
+    before = {name: weights.clone() for name, weights in before.items()}
+    whole.advance(400)
+    moved = {name for name, weights in whole.model.policy.state_dict().items() if (weights != before[name]).any()}
+    assert moved == {name for name in before if name.startswith(("mlp_extractor.value_net.", "value_net."))}
+    cut.restore(whole.state())
+    for trainer in (whole, cut):
+        trainer.advance(800)
+    after = whole.model.policy.state_dict()
+    assert all((weights != before[name]).any() for name, weights in after.items())
+    assert all((weights == after[name]).all() for name, weights in cut.model.policy.state_dict().items())
+
+
 @pytest.mark.parametrize("settings", [PPO, DQN], ids=["maskable_ppo", "dqn"])
 def test_a_stacked_history_trains(settings: Any) -> None:
     trainer = SB3Trainer(settings, wrap(notify(), History(3)), 1)

@@ -35,6 +35,7 @@ class Estimator:
         needs_model: whether it asks for a reward model.
         has_dial: whether it takes a setting.
         fit: how the model it asks for is fitted; see `reward_models.cross_fitted`.
+        is_mean: whether it is a mean of terms that no dial was set by; a ratio is none.
     """
 
     title: str
@@ -42,19 +43,20 @@ class Estimator:
     needs_model: bool = False
     has_dial: bool = False
     fit: str = "plain"
+    is_mean: bool = False
 
 
 ESTIMATORS: Mapping[str, Estimator] = MappingProxyType(
     {
-        "ips": Estimator("IPS", ips),
+        "ips": Estimator("IPS", ips, is_mean=True),
         "snips": Estimator("SNIPS", snips),
         "clipped_ips": Estimator("clipped IPS", clipped_ips, has_dial=True),
-        "dm": Estimator("DM", dm, needs_model=True),
-        "dr": Estimator("DR", dr, needs_model=True),
+        "dm": Estimator("DM", dm, needs_model=True, is_mean=True),
+        "dr": Estimator("DR", dr, needs_model=True, is_mean=True),
         "sndr": Estimator("SNDR", sndr, needs_model=True),
         "switch_dr": Estimator("Switch-DR", switch_dr, needs_model=True, has_dial=True),
         "dr_os": Estimator("DR, optimistic shrinkage", dr_optimistic_shrinkage, needs_model=True, has_dial=True),
-        "mrdr": Estimator("MRDR", dr, needs_model=True, fit="mrdr"),
+        "mrdr": Estimator("MRDR", dr, needs_model=True, fit="mrdr", is_mean=True),
     }
 )
 

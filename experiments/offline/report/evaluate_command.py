@@ -36,7 +36,19 @@ PAGE, PICTURE, RESULT = "evaluation.html", "evaluation.png", "evaluation.json"
 )
 @click.option("--estimator", "estimators", multiple=True, metavar="NAME", help="Only these; may be repeated.")
 @click.option("--model", default="additive", show_default=True, help="Of rewards: additive, by_action or boosted.")
-@click.option("--method", default="asymptotic", show_default=True, help="Of intervals: asymptotic or bootstrap.")
+@click.option(
+    "--method",
+    default="asymptotic",
+    show_default=True,
+    help="Of intervals: asymptotic, bootstrap, bernstein, sequence.",
+)
+@click.option(
+    "--reward-range",
+    type=float,
+    nargs=2,
+    metavar="LOW HIGH",
+    help="What a reward can be at least and at most; bernstein asks for it.",
+)
 @click.option(
     "--confidence", default=0.95, show_default=True, type=click.FloatRange(0, 1, min_open=True, max_open=True)
 )
@@ -60,6 +72,7 @@ def evaluate(
     estimators: tuple[str, ...],
     model: str,
     method: str,
+    reward_range: tuple[float, float] | None,
     confidence: float,
     n_twins: int | None,
     seed: int,
@@ -73,7 +86,6 @@ def evaluate(
     """
     import json
 
-    from experiments.offline.estimators.catalogue import ESTIMATORS
     from experiments.offline.evaluation import evaluate_policy
     from experiments.offline.report.page import page
     from experiments.offline.report.plots import draw_evaluation
@@ -89,9 +101,10 @@ def evaluate(
                 target,
                 name=policy,
                 log=name,
-                estimators=estimators or tuple(ESTIMATORS),
+                estimators=estimators or None,
                 model=model,
                 method=method,
+                reward_range=reward_range,
                 confidence=confidence,
                 seed=seed,
                 warnings=warnings,
@@ -219,9 +232,11 @@ def _print(found: list[OfflineEvaluation], card: ReportCard | None, folder: Path
             )
             for row in each.estimates.values():
                 low, high = f"{row.interval.low:.5g}", f"{row.interval.high:.5g}"
-                gain = f"{row.gain.mean:+.3g} ({row.gain.low:+.3g} to {row.gain.high:+.3g})"
+                gain = f"{row.gain.value:+.3g} ({row.gain.low:+.3g} to {row.gain.high:+.3g})"
                 table.add_row(row.title, f"{row.interval.value:.5g}", f"{low} to {high}", gain)
             console.print(table)
+        if each.distribution is not None:
+            console.print(each.distribution.in_words(), highlight=False)
         told = each.diagnosis
         console.print(
             f"{each.naive.in_words()} Effective sample size {told.effective:,.0f} of {told.rounds:,} rounds; largest "

@@ -69,11 +69,13 @@ def _section(each: OfflineEvaluation) -> list[str]:
             (
                 e.title + ("" if e.dial is None else f", dial {e.dial:.3g}"), f"{e.interval.value:.5g}",
                 f"{e.interval.low:.5g} to {e.interval.high:.5g}",
-                f"{e.gain.mean:+.4g} ({e.gain.low:+.4g} to {e.gain.high:+.4g})",
+                f"{e.gain.value:+.4g} ({e.gain.low:+.4g} to {e.gain.high:+.4g})",
             )
             for e in each.estimates.values()
         ]  # fmt: skip
         parts.append(_table(("estimator", "value", "interval", "over the log's policy"), rows))
+    if each.distribution is not None:
+        parts.append(f"<p>{_(each.distribution.in_words())}</p>")
     return [*parts, *_diagnosis(each.diagnosis)]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 from pathlib import Path
@@ -10,13 +11,14 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
+import scipy.stats
 from click.testing import CliRunner
 
 from experiments.cli import main
 from experiments.offline.estimators.catalogue import ESTIMATORS, estimated
 from experiments.offline.estimators.importance import ips
 from experiments.offline.estimators.model_based import dr
-from experiments.offline.evaluation import cvar, evaluate_policy, quantile
+from experiments.offline.evaluation import evaluate_policy
 from experiments.offline.logs.logged import LoggedRounds
 from experiments.offline.models.folds import folds
 from experiments.offline.models.propensities import WARNING, with_propensities
@@ -45,13 +47,67 @@ def test_the_gain_is_of_the_same_rounds() -> None:
     assert rounds.probabilities is not None
     same = evaluate_policy(rounds, rounds.probabilities, estimators=("ips", "snips"))
     for each in same.estimates.values():
-        assert abs(each.gain.mean) < 1e-12
-        assert each.gain.standard_error < 1e-12
+        assert abs(each.gain.value) < 1e-12
+        assert each.gain.high - each.gain.low < 1e-12
     other = evaluate_policy(rounds, target, estimators=("ips",)).estimates["ips"]
     w = weigh(rounds, target).weights
     differences = (w - 1.0) * rounds.rewards
-    assert other.gain.mean == pytest.approx(differences.mean())
-    assert other.gain.standard_error == pytest.approx(differences.std(ddof=1) / math.sqrt(2_000))
+    assert other.gain.value == pytest.approx(differences.mean())
+    wide = scipy.stats.t.ppf(0.975, 1_999) * differences.std(ddof=1) / math.sqrt(2_000)
+    assert other.gain.high - other.gain.value == pytest.approx(wide)
+
+
+def test_words_and_gain_have_the_confidence_that_was_asked_for() -> None:
+    rounds, target, _ = made_up(2_000, 2)
+    wide, narrow = (evaluate_policy(rounds, target, estimators=("dr",), confidence=c) for c in (0.95, 0.8))
+    assert (wide.estimates["dr"].gain.low, narrow.estimates["dr"].gain.confidence) < (0.0, 1.0)
+    assert wide.estimates["dr"].gain.low < narrow.estimates["dr"].gain.low
+    assert "(80 %: " in narrow.in_words()
+    assert "(95 %: " in wide.in_words()
+
+
+def test_methods_of_intervals() -> None:
+    """A bound for every N and a sequence are wider than the asymptotic interval, and only for means."""
+    rounds, target, _ = made_up(20_000, 4)
+    found = {
+        method: evaluate_policy(rounds, target, method=method, reward_range=(0.0, 1.0), replicates=200)
+        for method in ("asymptotic", "bootstrap", "sequence", "bernstein")
+    }
+    assert list(found["bernstein"].estimates) == ["ips"]
+    assert list(found["sequence"].estimates) == ["ips", "dm", "dr", "mrdr"]
+    wide = [found[m].estimates["ips"].interval.high - found[m].estimates["ips"].interval.low for m in found]
+    assert wide[0] == pytest.approx(wide[1], rel=0.25)
+    assert wide[0] < wide[2] < wide[3]
+    gains = [found[m].estimates["ips"].gain for m in found]
+    assert gains[0].high - gains[0].low < gains[2].high - gains[2].low < gains[3].high - gains[3].low
+    assert found["bernstein"].estimates["ips"].interval.low > 0.0
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"method": "bernstien"}, r"method 'bernstien': expected one of .*\. Did you mean 'bernstein'\?"),
+        ({"method": "bernstein"}, r"bernstein: expected a range of rewards, such as \(0, 1\), got none"),
+        (
+            {"method": "bernstein", "estimators": ("snips",)},
+            "'snips': the method bernstein has intervals for ips only: it asks for a mean of bounded terms",
+        ),
+        ({"method": "sequence", "estimators": ("switch_dr",)}, "for ips, dm, dr, mrdr only: it asks for a mean"),
+        ({"method": "bernstein", "reward_range": (0.0, 0.5)}, r"expected terms from 0 to 0\.5, got 1 in row"),
+        ({"method": "sequence", "n_users": 70}, "expected one round a user, got 500 rounds of 69 users: use the boot"),
+    ],
+)
+def test_a_method_that_a_log_or_an_estimator_is_not_for(options: dict[str, Any], message: str) -> None:
+    rounds, target, _ = made_up(500, 5, n_users=options.pop("n_users", None))
+    with pytest.raises(ValueError, match=message):
+        evaluate_policy(rounds, target, **options)
+
+
+def test_bernstein_needs_to_know_which_weights_could_have_been() -> None:
+    rounds, target, _ = made_up(500, 5)
+    few = dataclasses.replace(rounds, probabilities=None)
+    with pytest.raises(ValueError, match=r"expected a log with the probability of every action"):
+        evaluate_policy(few, target, method="bernstein", reward_range=(0.0, 1.0))
 
 
 def test_words() -> None:
@@ -121,20 +177,6 @@ def test_a_dial_takes_the_smaller_error() -> None:
             plain = row.of(weighed, math.inf)
             assert dial is not None
             assert terms.standard_error() ** 2 + (terms.value - plain.value) ** 2 <= plain.standard_error() ** 2 + 1e-15
-
-
-def test_median_and_worst_share_by_hand() -> None:
-    """Target b: rewards 1, 2, 10 with weights 2, 2, 4: a quarter, a quarter, a half."""
-    rounds = LoggedRounds(
-        np.asarray([1, 0, 1, 1]), np.asarray([10.0, 5.0, 1.0, 2.0]), ("a", "b"),
-        propensities=np.asarray([0.25, 0.5, 0.5, 0.5]),
-    )  # fmt: skip
-    weighed = weigh(rounds, always(rounds, "b"))
-    assert quantile(weighed, (0.1, 0.25, 0.5, 0.6)).tolist() == [1.0, 1.0, 2.0, 10.0]
-    assert cvar(weighed, 0.25) == pytest.approx(1.0)
-    assert cvar(weighed, 0.5) == pytest.approx(1.5)
-    assert cvar(weighed, 0.75) == pytest.approx((1 + 2 + 10) / 3)
-    assert cvar(weighed, 1.0) == pytest.approx(0.25 * 1 + 0.25 * 2 + 0.5 * 10)
 
 
 def test_folds_keep_users_together() -> None:
@@ -290,7 +332,7 @@ def test_a_table_of_probabilities_is_a_policy(shop: Path) -> None:
         ),
         (
             ("shop.csv", "--mapping", "shop.yaml", "--policy", "uniform", "--method", "exact"),
-            "expected asymptotic or boot",
+            "expected one of asymptotic, bootstrap, bernstein",
         ),
         (("shop.csv", "--mapping", "shop.yaml", "--policy", "uniform", "--set", "reward=spend"), "no column 'spend'"),
         (("shop.csv", "--mapping", "hilstrom", "--policy", "uniform"), "Did you mean 'hillstrom'?"),

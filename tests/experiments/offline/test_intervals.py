@@ -87,7 +87,7 @@ def test_empirical_bernstein_says_what_it_needs() -> None:
     terms = Terms(correction=np.ones(3), scale=np.ones(3))
     with pytest.raises(ValueError, match="expected an estimator that is a mean, got a self-normalised one"):
         empirical_bernstein(terms, 0.0, 1.0)
-    with pytest.raises(ValueError, match="expected one round a user, got several: use the bootstrap"):
+    with pytest.raises(ValueError, match="expected one round a user, got 3 rounds of 2 users: use the bootstrap"):
         empirical_bernstein(Terms(direct=np.ones(3)), 0.0, 1.0, np.asarray([0, 1, 1]))
     with pytest.raises(ValueError, match="expected terms from 0 to 1, got 2 in row 1"):
         empirical_bernstein(Terms(direct=np.asarray([1.0, 2.0])), 0.0, 1.0)
