@@ -39,7 +39,9 @@ def ledger_rounds(folder: Path) -> tuple[LoggedRounds, tuple[str, ...]]:
     read, header = rows.arrays(), rows.header
     has_choice = read["eligible"][:, 1:].any(axis=1)
     is_known = np.isfinite(read["reward"])
-    keep = has_choice & is_known
+    # Parts that several processes wrote lie one after the other.
+    in_time = np.argsort(read["time_hours"], kind="stable")
+    keep = in_time[(has_choice & is_known)[in_time]]
     rounds = LoggedRounds(
         read["action"][keep],
         read["reward"][keep],
@@ -49,13 +51,12 @@ def ledger_rounds(folder: Path) -> tuple[LoggedRounds, tuple[str, ...]]:
         eligible=read["eligible"][keep],
         context=read["features"][keep],
         features=header.features,
-        # 63 bits of an id keep users apart.
-        users=(read["user_id"][keep] >> np.uint64(1)).astype(np.int64),
+        users=read["user_id"][keep].view(np.int64),  # other numbers for great ids, but one for each
         hours=read["time_hours"][keep],
     )
     told = []
     if n := int((has_choice & ~is_known).sum()):
-        told.append(f"{n:,} of {len(keep):,} decisions are left out: their reward was not known yet.")
+        told.append(f"{n:,} of {len(is_known):,} decisions are left out: their reward was not known yet.")
     return rounds, tuple(told)
 
 

@@ -13,6 +13,7 @@ from experiments.run_options import output_folder, plain_console, with_options, 
 if TYPE_CHECKING:
     from experiments.offline.evaluation import OfflineEvaluation
     from experiments.offline.logs.logged import Floats, LoggedRounds
+    from experiments.offline.replay import Replay
     from experiments.offline.report_card import ReportCard
 
 PAGE, PICTURE, RESULT = "evaluation.html", "evaluation.png", "evaluation.json"
@@ -59,6 +60,13 @@ PAGE, PICTURE, RESULT = "evaluation.html", "evaluation.png", "evaluation.json"
     metavar="N",
     help="Try each estimator on N logs of a simulated twin, where the truth is known, and say which to believe.",
 )
+@click.option(
+    "--replay",
+    "learners",
+    multiple=True,
+    metavar="KIND",
+    help="Also what a bandit of this kind, learning as it goes, would have earned, such as linucb; may be repeated.",
+)
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="Of folds and bootstrap.")
 @click.option(
     "--out", type=click.Path(path_type=Path, file_okay=False), help="Folder; default: results/NAME of the log."
@@ -75,6 +83,7 @@ def evaluate(
     reward_range: tuple[float, float] | None,
     confidence: float,
     n_twins: int | None,
+    learners: tuple[str, ...],
     seed: int,
     out: Path | None,
     as_json: bool,
@@ -113,6 +122,7 @@ def evaluate(
         ]
         answerable = {each.policy: targets[each.policy] for each in found if not each.is_refused}
         card = _card(rounds, answerable, estimators, model, n_twins, seed) if n_twins and answerable else None
+        replays = [_replayed(rounds, kind, confidence, seed) for kind in learners]
     except (ValueError, OSError) as error:
         from experiments.faults import ConfigError
 
@@ -126,15 +136,19 @@ def evaluate(
     }
     if card is not None:
         result["report_card"] = card.to_dict()
+    if replays:
+        result["replays"] = [each.to_dict() for each in replays]
     folder = output_folder(out, f"evaluate-{log.name.partition('.')[0]}")
     with writing():
         write_json(folder / RESULT, result)
         draw_evaluation(folder / PICTURE, found)
-        write_text(folder / PAGE, page(found, folder / PICTURE, _asked(log, policies, mapping, settings), card))
+        write_text(
+            folder / PAGE, page(found, folder / PICTURE, _asked(log, policies, mapping, settings), card, replays)
+        )
     if as_json:
         click.echo(json.dumps(result, indent=2))
     else:
-        _print(found, card, folder)
+        _print(found, card, replays, folder)
     if all(each.is_refused for each in found):
         raise click.exceptions.Exit(2)
 
@@ -193,6 +207,14 @@ def _card(
     return report_card(twin, targets, estimators=names, model=model, n_logs=n_logs, seed=seed, on_log=on_log)
 
 
+def _replayed(rounds: LoggedRounds, kind: str, confidence: float, seed: int) -> Replay:
+    """Return what a bandit with its default config would have earned."""
+    from agents.kinds import settings_class
+    from experiments.offline.replay import replay
+
+    return replay(rounds, settings_class(kind)(), confidence=confidence, seed=seed)
+
+
 def _print_card(card: ReportCard) -> None:
     from rich import box
     from rich.table import Table
@@ -217,7 +239,7 @@ def _asked(log: Path, policies: tuple[str, ...], mapping: str | None, settings: 
     return shlex.join(["kairos", "evaluate", str(log), *options])
 
 
-def _print(found: list[OfflineEvaluation], card: ReportCard | None, folder: Path) -> None:
+def _print(found: list[OfflineEvaluation], card: ReportCard | None, replays: list[Replay], folder: Path) -> None:
     from rich import box
     from rich.table import Table
 
@@ -246,4 +268,6 @@ def _print(found: list[OfflineEvaluation], card: ReportCard | None, folder: Path
         )
     if card is not None:
         _print_card(card)
+    for replayed in replays:
+        console.print(replayed.in_words(), highlight=False)
     console.print(f"Written: {folder / PAGE}, {folder / PICTURE}, {folder / RESULT}")

@@ -10,6 +10,7 @@ from pathlib import Path
 from experiments.offline.diagnostics import Diagnosis
 from experiments.offline.estimators.catalogue import ESTIMATORS
 from experiments.offline.evaluation import OfflineEvaluation
+from experiments.offline.replay import Replay
 from experiments.offline.report_card import ReportCard
 
 STYLE = """
@@ -28,7 +29,13 @@ td { border-bottom: 1px solid #eee; font-variant-numeric: tabular-nums; }
 """
 
 
-def page(evaluations: Sequence[OfflineEvaluation], picture: Path, asked: str, card: ReportCard | None = None) -> str:
+def page(
+    evaluations: Sequence[OfflineEvaluation],
+    picture: Path,
+    asked: str,
+    card: ReportCard | None = None,
+    replays: Sequence[Replay] = (),
+) -> str:
     """Return HTML.
 
     Args:
@@ -36,6 +43,7 @@ def page(evaluations: Sequence[OfflineEvaluation], picture: Path, asked: str, ca
         picture: PNG that is put inside.
         asked: the command that made it.
         card: how the estimators did in the log's twin.
+        replays: what agents that learn as they go would have earned.
     """
     title = f"Offline evaluation{': ' + evaluations[0].log if evaluations[0].log else ''}"
     data = base64.b64encode(picture.read_bytes()).decode()
@@ -51,6 +59,8 @@ def page(evaluations: Sequence[OfflineEvaluation], picture: Path, asked: str, ca
         parts += _section(each)
     if card is not None:
         parts += _card(card)
+    if replays:
+        parts += ["<h2>Agents that learn as they go</h2>", *(f"<p>{_(each.in_words())}</p>" for each in replays)]
     first = evaluations[0]
     parts.append(
         f"<h2>What was run</h2><p><code>{_(asked)}</code></p><p class=faint>{first.diagnosis.rounds:,} rounds of "

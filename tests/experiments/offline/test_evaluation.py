@@ -25,7 +25,9 @@ from experiments.offline.models.propensities import WARNING, with_propensities
 from experiments.offline.models.reward_models import MODELS, cross_fitted
 from experiments.offline.targets import always, uniform
 from experiments.offline.weighed import weigh
+from experiments.recording.logging_policies import uniform_policy
 from tests.experiments.offline.worlds import made_up
+from tests.experiments.recordings import environment, recorded
 
 
 def test_every_estimator_answers() -> None:
@@ -302,6 +304,47 @@ def test_the_report_card_says_whom_to_believe(shop: Path) -> None:
     assert told["to_believe"] in ("dr", "snips")
     assert "is the one to believe" in " ".join(done.output.split())
     assert "<h2>Report card</h2>" in (shop / "found" / "evaluation.html").read_text(encoding="utf-8")
+
+
+def test_rows_left_out_and_agents_that_learn_are_told(shop: Path) -> None:
+    """And intervals for every number of rounds, from a constant probability in the mapping."""
+    settings = ("where={x: 1}", "probabilities={none: 0.7, push: 0.3}", "features=[]")
+    pl.read_csv("shop.csv").with_columns(x=(pl.col("x") > 0).cast(pl.Int64)).write_csv("shop.csv")
+    n = int(pl.read_csv("shop.csv")["x"].sum())
+    options = [part for setting in settings for part in ("--set", setting)]
+    done = run(
+        "shop.csv", "--mapping", "shop.yaml", "--policy", "always:push", "--out", "found", "--replay", "linucb",
+        "--method", "bernstein", "--reward-range", "0", "1", *options,
+    )  # fmt: skip
+    assert done.exit_code == 0, done.output
+    words = " ".join(done.output.split())
+    assert f"Warning: {3_000 - n:,} of 3,000 rows are left out: decisions are those where x is 1." in words
+    assert "linucb, learning as it goes: " in words
+    told = json.loads((shop / "found" / "evaluation.json").read_text(encoding="utf-8"))
+    assert told["replays"][0]["n_rounds"] == n
+    assert list(told["evaluations"][0]["estimates"]) == ["ips"]
+    assert told["evaluations"][0]["estimates"]["ips"]["method"] == "empirical Bernstein"
+    assert "linucb, learning as it goes: " in (shop / "found" / "evaluation.html").read_text(encoding="utf-8")
+    done = run("shop.csv", "--mapping", "shop.yaml", "--policy", "uniform", "--replay", "linucp")
+    assert "got 'linucp'. Did you mean 'linucb'?" in done.output
+
+
+def test_a_ledger_needs_no_mapping_and_takes_policy_documents(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The document that made the log is worth what the log says, to the last digit, and gains nothing."""
+    monkeypatch.chdir(tmp_path)
+    log = recorded(tmp_path / "ledger", environment())
+    Path("uniform.json").write_text(uniform_policy(log.env.n_slots).text, encoding="utf-8")
+    done = run("ledger", "--policy", "uniform.json", "--estimator", "ips", "--estimator", "snips", "--json")
+    assert done.exit_code == 0, done.output
+    told = json.loads(done.stdout)["evaluations"][0]
+    has_choice = log.decisions.eligible[:, 1:].any(axis=1) & np.isfinite(log.decisions.reward)
+    assert told["logged"]["value"] == pytest.approx(log.decisions.reward[has_choice].mean(), rel=1e-12)
+    for estimate in told["estimates"].values():
+        assert estimate["value"] == pytest.approx(told["logged"]["value"], rel=1e-9)
+        assert abs(estimate["gain"]["value"]) < 1e-9
+    assert told["diagnosis"]["users"] == len(np.unique(log.decisions.user_id[has_choice]))
+    done = run("ledger", "--mapping", "hillstrom", "--policy", "uniform")
+    assert "--mapping: a ledger says itself what its columns are" in " ".join(done.output.split())
 
 
 def test_a_table_of_probabilities_is_a_policy(shop: Path) -> None:
