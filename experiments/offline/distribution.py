@@ -37,7 +37,9 @@ class Distribution:
     logged_worst: Interval
 
     def in_words(self) -> str:
-        """Return it in a sentence."""
+        """Return it in a sentence; "" where all are the same, as where most rounds bring nothing."""
+        if len({each.value for each in (self.median, self.worst, self.logged_median, self.logged_worst)}) == 1:
+            return ""
         return (
             f"Half of the rounds bring at most {_told(self.median)}, in the log {_told(self.logged_median)}; the worst "
             f"tenth {_told(self.worst)} on average, in the log {_told(self.logged_worst)}."

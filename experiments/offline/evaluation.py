@@ -6,6 +6,7 @@ evaluation.is_refused, evaluation.estimates["dr"].interval, evaluation.estimates
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -89,6 +90,18 @@ class OfflineEvaluation:
         names = [*PREFERRED, *self.estimates]
         return next((self.estimates[name] for name in names if name in self.estimates), None)
 
+    @property
+    def note(self) -> str:
+        """What some of the intervals leave out, in a sentence; "" where none does."""
+        found = list(self.estimates.values())
+        modelled = [each.title for each in found if ESTIMATORS[each.name].is_uncorrected]
+        # Optimistic shrinkage makes every weight smaller, the other dials those beyond it.
+        most = {each.name: math.inf if each.name == "dr_os" else self.diagnosis.largest_weight for each in found}
+        shrunk = [each.title for each in found if each.dial is not None and each.dial < most[each.name]]
+        told = [f"the model of rewards may be wrong ({', '.join(modelled)})"] if modelled else []
+        told += [f"weights were made smaller ({', '.join(shrunk)})"] if shrunk else []
+        return f"Some intervals do not know of a bias: {'; '.join(told)}." if told else ""
+
     def in_words(self) -> str:
         """Return the answer in a sentence or two."""
         if self.is_refused:
@@ -118,6 +131,7 @@ class OfflineEvaluation:
             "logged": self.logged.to_dict(),
             "naive": self.naive.to_dict(),
             "estimates": {name: each.to_dict() for name, each in self.estimates.items()},
+            "note": self.note,
             "distribution": None if self.distribution is None else self.distribution.to_dict(),
             "diagnosis": self.diagnosis.to_dict(),
             "warnings": list(self.warnings),

@@ -45,7 +45,7 @@ WARM_UP = {"environment.n_users": 8, "agent.n_steps": 64, "agent.batch_size": 64
 
 @dataclass(frozen=True)
 class Setting:
-    """What runs must have in common to be compared.
+    """What all runs must have in common to be compared; see `of_agent` for what is a learner's own.
 
     Attributes:
         minutes: of learning, at most.
@@ -58,10 +58,17 @@ class Setting:
     is_quick: bool
 
     def to_data(self) -> dict[str, Any]:
-        """Return plain data; a hash stands for the resolved config and scenario, seed apart."""
-        resolved = json.dumps(self.plan(0).to_data(), sort_keys=True).encode()
-        config = f"{CONFIG} {hashlib.sha256(resolved).hexdigest()[:12]}"
-        return {"config": config, **asdict(self), "every_seconds": EVERY_SECONDS}
+        """Return plain data; a hash stands for the environment, its scenario and how policies are evaluated."""
+        whole = self.plan(0).to_data()
+        shared = json.dumps({name: whole[name] for name in ("environment", "training")}, sort_keys=True)
+        told = hashlib.sha256(shared.encode()).hexdigest()[:12]
+        return {"config": f"{CONFIG} {told}", **asdict(self), "every_seconds": EVERY_SECONDS}
+
+    def of_agent(self, what: str) -> dict[str, Any]:
+        """Return what a learner takes from the config's agent: all of it, or with SB3's defaults what is the task's."""
+        whole: dict[str, Any] = self.plan(0).to_data()["agent"]
+        shared = ("discount_per_day", "hidden_sizes", "reward_scale")
+        return {name: whole[name] for name in shared} if what == "theirs" else whole
 
     def plan(self, seed: int, **settings: Any) -> Plan:
         """Return the shipped training with a seed of its own, evaluated on this many users."""
@@ -110,15 +117,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # Learners take turns, so that a machine whose speed changes by the hour changes it for all.
     learners = [what for what in options.only or DEFAULT_UNITS if what != CAP]
     units += [Unit(what, SEED_STRIDE * (k + 1)) for k in range(n_seeds) for what in dict.fromkeys(learners)]
-    told = json.loads(json.dumps(setting.to_data()))  # as it will be read back
-    missing = [unit for unit in units if not _is_measured(options.out / unit.file, told)]
+    # As it will be read back.
+    told = {unit: json.loads(json.dumps(_told(unit, setting))) for unit in units}
+    missing = [unit for unit in units if not _is_measured(options.out / unit.file, told[unit])]
     _tell(f"{len(units) - len(missing)} of {len(units)} are there already")
     torch.set_num_threads(1)
     use_threads(1)  # before any environment is made
     for left, unit in zip(range(len(missing) - 1, -1, -1), missing, strict=True):
         found = measured_cap(setting) if unit.what == CAP else measured_run(unit, setting, left)
-        write_json(options.out / unit.file, {"setting": told, **found})
+        write_json(options.out / unit.file, {**told[unit], **found})
     return _print_report(options.out) if options.only is None else 0
+
+
+def _told(unit: Unit, setting: Setting) -> dict[str, Any]:
+    """Return in what setting a unit is measured."""
+    return {"setting": setting.to_data(), **({} if unit.what == CAP else {"agent": setting.of_agent(unit.what)})}
 
 
 def measured_cap(setting: Setting) -> dict[str, Any]:
@@ -223,17 +236,18 @@ def _progress(unit: Unit, looks: Sequence[Look], limit: float, wall: float, shar
     return f"{line}; this run {duration(left)} left{of_all}"
 
 
-def _is_measured(path: Path, setting: dict[str, Any]) -> bool:
+def _is_measured(path: Path, told: dict[str, Any]) -> bool:
     """Return whether a file is there.
 
     Raises:
-        SystemExit: it was measured in another setting.
+        SystemExit: it was measured in another setting, or with another agent.
     """
     if not path.exists():
         return False
-    found = json.loads(path.read_text(encoding="utf-8"))["setting"]
-    if found != setting:
-        sys.exit(f"{path}: measured with {found}; expected {setting}: name another folder with --out")
+    whole = json.loads(path.read_text(encoding="utf-8"))
+    for part, expected in told.items():
+        if (found := whole.get(part)) != expected:
+            sys.exit(f"{path}: {part}: measured with {found}; expected {expected}: name another folder with --out")
     return True
 
 

@@ -36,6 +36,7 @@ class Estimator:
         has_dial: whether it takes a setting.
         fit: how the model it asks for is fitted; see `reward_models.cross_fitted`.
         is_mean: whether it is a mean of terms that no dial was set by; a ratio is none.
+        is_uncorrected: whether nothing makes up for what its model gets wrong.
     """
 
     title: str
@@ -44,6 +45,7 @@ class Estimator:
     has_dial: bool = False
     fit: str = "plain"
     is_mean: bool = False
+    is_uncorrected: bool = False
 
 
 ESTIMATORS: Mapping[str, Estimator] = MappingProxyType(
@@ -51,7 +53,7 @@ ESTIMATORS: Mapping[str, Estimator] = MappingProxyType(
         "ips": Estimator("IPS", ips, is_mean=True),
         "snips": Estimator("SNIPS", snips),
         "clipped_ips": Estimator("clipped IPS", clipped_ips, has_dial=True),
-        "dm": Estimator("DM", dm, needs_model=True, is_mean=True),
+        "dm": Estimator("DM", dm, needs_model=True, is_mean=True, is_uncorrected=True),
         "dr": Estimator("DR", dr, needs_model=True, is_mean=True),
         "sndr": Estimator("SNDR", sndr, needs_model=True),
         "switch_dr": Estimator("Switch-DR", switch_dr, needs_model=True, has_dial=True),

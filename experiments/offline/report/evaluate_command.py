@@ -257,8 +257,10 @@ def _print(found: list[OfflineEvaluation], card: ReportCard | None, replays: lis
                 gain = f"{row.gain.value:+.3g} ({row.gain.low:+.3g} to {row.gain.high:+.3g})"
                 table.add_row(row.title, f"{row.interval.value:.5g}", f"{low} to {high}", gain)
             console.print(table)
-        if each.distribution is not None:
-            console.print(each.distribution.in_words(), highlight=False)
+        if each.note:
+            console.print(each.note, style="dim", highlight=False)
+        if each.distribution is not None and (words := each.distribution.in_words()):
+            console.print(words, highlight=False)
         told = each.diagnosis
         console.print(
             f"{each.naive.in_words()} Effective sample size {told.effective:,.0f} of {told.rounds:,} rounds; largest "

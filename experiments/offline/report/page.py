@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import html
+import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -84,8 +85,10 @@ def _section(each: OfflineEvaluation) -> list[str]:
             for e in each.estimates.values()
         ]  # fmt: skip
         parts.append(_table(("estimator", "value", "interval", "over the log's policy"), rows))
-    if each.distribution is not None:
-        parts.append(f"<p>{_(each.distribution.in_words())}</p>")
+    if each.note:
+        parts.append(f"<p class=faint>{_(each.note)}</p>")
+    if each.distribution is not None and (words := each.distribution.in_words()):
+        parts.append(f"<p>{_(words)}</p>")
     return [*parts, *_diagnosis(each.diagnosis)]
 
 
@@ -111,7 +114,7 @@ def _diagnosis(told: Diagnosis) -> list[str]:
         ("mean weight", f"{told.mean_weight:.3f} ± {told.mean_weight_error:.3f}"),
         ("largest weight", f"{told.largest_weight:,.1f}"),
         ("share of the ten largest weights", f"{100 * told.share_of_few:.1f} %"),
-        ("Pareto k of the tail", f"{told.tail:.2f}"),
+        ("Pareto k of the tail", f"{told.tail:.2f}" if math.isfinite(told.tail) else "none: weights of a few values"),
         ("probability on what the log never tries", f"{100 * told.unsupported:.2f} %"),
     ]
     rows = [

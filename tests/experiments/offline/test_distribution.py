@@ -75,5 +75,10 @@ def test_two_values_are_told_by_their_mean() -> None:
         np.asarray([0, 1, 0, 1]), np.asarray([1.0, 0.0, 0.0, 1.0]), ("a", "b"), propensities=np.full(4, 0.5)
     )
     assert distribution(weigh(rounds, uniform(rounds))) is None
+    sparse = LoggedRounds(np.arange(40) % 2, np.arange(40) // 38 * 5.0 + (np.arange(40) == 39), ("a", "b"),
+                          propensities=np.full(40, 0.5))  # fmt: skip
+    found = distribution(weigh(sparse, uniform(sparse)))
+    assert found is not None
+    assert found.in_words() == ""  # nothing, by whatever measure
     same = LoggedRounds(rounds.actions, np.ones(4), ("a", "b"), propensities=np.full(4, 0.5))
     assert distribution(weigh(same, uniform(same))) is None

@@ -68,6 +68,16 @@ def test_words_and_gain_have_the_confidence_that_was_asked_for() -> None:
     assert "(95 %: " in wide.in_words()
 
 
+def test_what_intervals_leave_out_is_told() -> None:
+    rounds, target, _ = made_up(4_000, 1)
+    found = evaluate_policy(rounds, target, estimators=("ips", "dm", "dr", "dr_os"))
+    dial = found.estimates["dr_os"].dial
+    assert dial is not None
+    assert math.isfinite(dial)
+    assert "the model of rewards may be wrong (DM); weights were made smaller (DR, optimistic shr" in found.note
+    assert evaluate_policy(rounds, target, estimators=("ips", "dr")).note == ""
+
+
 def test_methods_of_intervals() -> None:
     """A bound for every N and a sequence are wider than the asymptotic interval, and only for means."""
     rounds, target, _ = made_up(20_000, 4)
