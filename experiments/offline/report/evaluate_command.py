@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
@@ -13,6 +13,7 @@ from experiments.run_options import output_folder, plain_console, with_options, 
 if TYPE_CHECKING:
     from experiments.offline.evaluation import OfflineEvaluation
     from experiments.offline.logs.logged import Floats, LoggedRounds
+    from experiments.offline.quality.calibration import Calibration
     from experiments.offline.replay import Replay
     from experiments.offline.report_card import ReportCard
 
@@ -102,7 +103,7 @@ def evaluate(
     from experiments.results import write_json, write_text
 
     try:
-        rounds, name, warnings = _read(log, mapping, settings)
+        rounds, name, warnings, calibration = _read(log, mapping, settings)
         targets = {policy: named_target(policy, rounds) for policy in policies}
         found = [
             evaluate_policy(
@@ -136,32 +137,43 @@ def evaluate(
     }
     if card is not None:
         result["report_card"] = card.to_dict()
+    if calibration:
+        result["propensities"] = {action: each.to_dict() for action, each in calibration.items()}
     if replays:
         result["replays"] = [each.to_dict() for each in replays]
     folder = output_folder(out, f"evaluate-{log.name.partition('.')[0]}")
     with writing():
         write_json(folder / RESULT, result)
         draw_evaluation(folder / PICTURE, found)
-        write_text(
-            folder / PAGE, page(found, folder / PICTURE, _asked(log, policies, mapping, settings), card, replays)
-        )
+        asked = _asked(log, policies, mapping, settings)
+        write_text(folder / PAGE, page(found, folder / PICTURE, asked, card, replays, calibration))
     if as_json:
         click.echo(json.dumps(result, indent=2))
     else:
+        for action, each in calibration.items():
+            click.echo(f"Estimated propensities of {action!r}: {each.verdict}")
         _print(found, card, replays, folder)
     if all(each.is_refused for each in found):
         raise click.exceptions.Exit(2)
 
 
-def _read(log: Path, mapping: str | None, settings: tuple[str, ...]) -> tuple[LoggedRounds, str, tuple[str, ...]]:
-    """Return the log, its name, and what was done to it."""
+class _Read(NamedTuple):
+    """A log, its name, what was done to it, and how its estimated propensities came true, by action."""
+
+    rounds: LoggedRounds
+    name: str
+    warnings: tuple[str, ...]
+    calibration: dict[str, Calibration]
+
+
+def _read(log: Path, mapping: str | None, settings: tuple[str, ...]) -> _Read:
     from experiments.offline.logs.ledgers import is_ledger, ledger_rounds
 
     if is_ledger(log):
         if mapping is not None:
             raise click.UsageError("--mapping: a ledger says itself what its columns are; leave the option out.")
         rounds, told = ledger_rounds(log)
-        return rounds, log.name, told
+        return _Read(rounds, log.name, told, {})
     if mapping is None:
         raise click.UsageError(
             f"--mapping: expected one, since {log} is no ledger: a YAML file, or a name of configs/logs."
@@ -173,9 +185,9 @@ def _read(log: Path, mapping: str | None, settings: tuple[str, ...]) -> tuple[Lo
     about = with_options(load_mapping, mapping, {}, settings)
     rounds, told = read_log(log, about), left_out(log, about)
     if rounds.propensities is not None:
-        return rounds, about.name or log.name, told
+        return _Read(rounds, about.name or log.name, told, {})
     estimated = with_propensities(rounds)
-    return estimated.rounds, about.name or log.name, told + estimated.warnings
+    return _Read(estimated.rounds, about.name or log.name, told + estimated.warnings, estimated.calibration)
 
 
 def _card(

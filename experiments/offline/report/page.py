@@ -5,12 +5,14 @@ from __future__ import annotations
 import base64
 import html
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 from experiments.offline.diagnostics import Diagnosis
 from experiments.offline.estimators.catalogue import ESTIMATORS
 from experiments.offline.evaluation import OfflineEvaluation
+from experiments.offline.quality.calibration import Calibration
 from experiments.offline.replay import Replay
 from experiments.offline.report_card import ReportCard
 
@@ -36,6 +38,7 @@ def page(
     asked: str,
     card: ReportCard | None = None,
     replays: Sequence[Replay] = (),
+    propensities: Mapping[str, Calibration] = MappingProxyType({}),
 ) -> str:
     """Return HTML.
 
@@ -45,6 +48,7 @@ def page(
         asked: the command that made it.
         card: how the estimators did in the log's twin.
         replays: what agents that learn as they go would have earned.
+        propensities: how those that were estimated came true, by action; empty: they were logged.
     """
     title = f"Offline evaluation{': ' + evaluations[0].log if evaluations[0].log else ''}"
     data = base64.b64encode(picture.read_bytes()).decode()
@@ -56,6 +60,8 @@ def page(
         *(f'<p class="{"refused" if each.is_refused else "answer"}">{_(each.in_words())}</p>' for each in evaluations),
         f'<img alt="estimates with their intervals" src="data:image/png;base64,{data}">',
     ]
+    if propensities:
+        parts += _propensities(propensities)
     for each in evaluations:
         parts += _section(each)
     if card is not None:
@@ -90,6 +96,18 @@ def _section(each: OfflineEvaluation) -> list[str]:
     if each.distribution is not None and (words := each.distribution.in_words()):
         parts.append(f"<p>{_(words)}</p>")
     return [*parts, *_diagnosis(each.diagnosis)]
+
+
+def _propensities(found: Mapping[str, Calibration]) -> list[str]:
+    parts = ["<h2>Estimated propensities</h2>"]
+    for action, each in found.items():
+        rows = [
+            (f"{k.mean_score:.3f}", f"{k.rate:.3f} ({k.low:.3f} to {k.high:.3f})", f"{k.n_rows:,}", "off" * k.is_off)
+            for k in each.bins
+        ]
+        head = (f"{action}: estimated", "share that was taken", "rounds", "")
+        parts += [f"<p>{_(action)}: {_(each.verdict)}</p>", _table(head, rows)]
+    return parts
 
 
 def _card(card: ReportCard) -> list[str]:

@@ -339,6 +339,21 @@ def test_rows_left_out_and_agents_that_learn_are_told(shop: Path) -> None:
     assert "got 'linucp'. Did you mean 'linucb'?" in done.output
 
 
+def test_estimated_propensities_are_shown_as_they_came_true(shop: Path) -> None:
+    done = run(
+        "shop.csv", "--mapping", "shop.yaml", "--policy", "always:push", "--set", "propensity=", "--out", "found"
+    )
+    assert done.exit_code == 0, done.output
+    words = " ".join(done.output.split())
+    assert "Estimated propensities of 'push': No miscalibration beyond luck in 3,000 rows" in words
+    assert WARNING in words
+    told = json.loads((shop / "found" / "evaluation.json").read_text(encoding="utf-8"))
+    assert told["propensities"]["push"]["mean_score"] == pytest.approx(0.3, abs=0.03)
+    page = (shop / "found" / "evaluation.html").read_text(encoding="utf-8")
+    assert "<h2>Estimated propensities</h2>" in page
+    assert "push: estimated" in page
+
+
 def test_a_ledger_needs_no_mapping_and_takes_policy_documents(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The document that made the log is worth what the log says, to the last digit, and gains nothing."""
     monkeypatch.chdir(tmp_path)
