@@ -7,8 +7,8 @@ evaluation.is_refused, evaluation.estimates["dr"].interval, evaluation.estimates
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from experiments.offline.diagnostics import HIGH_LEVERAGE, Diagnosis, diagnose, leverage
@@ -22,7 +22,8 @@ from experiments.offline.naive import Naive, naive
 from experiments.offline.weighed import Weighed, greatest_weight, weigh
 from simulator.measures import plain
 
-PREFERRED = ("dr", "snips", "ips")  # whose number is told in a sentence: the first that was asked for
+# Whose number is told in a sentence: the first that was asked for.
+PREFERRED = ("dr", "snips", "ips", "weighted_dr", "weighted_per_decision_is", "marginalised_is")
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,8 @@ class PolicyEstimate:
         gain: over the log's own mean reward, with the interval of the difference: both share their rounds.
         dial: its setting; None for an estimator without.
         leverage: share of the variance that one user adds.
+        is_uncorrected: whether nothing makes up for what its model gets wrong.
+        is_shrunk: whether it made weights smaller.
     """
 
     name: str
@@ -43,6 +46,8 @@ class PolicyEstimate:
     gain: Interval
     dial: float | None
     leverage: float
+    is_uncorrected: bool = False
+    is_shrunk: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data for JSON."""
@@ -64,25 +69,39 @@ class OfflineEvaluation:
         log: the log's name.
         logged: the log's own mean reward, with its interval.
         estimates: by estimator; empty where the log cannot answer.
-        naive: what one would read off without weights.
-        diagnosis: of the weights.
+        naive: what one would read off without weights; None for episodes.
+        diagnosis: of the weights; of episodes, of their decisions one by one.
         warnings: of the diagnosis, and of what was estimated on the way.
         distribution: median and worst tenth; None where rewards take two values, or the log cannot answer.
+        unit: what values are of: `round` or `episode`.
+        refused: why an estimator was refused while others answered, by title.
     """
 
     policy: str
     log: str
     logged: Interval
     estimates: dict[str, PolicyEstimate]
-    naive: Naive
+    naive: Naive | None
     diagnosis: Diagnosis
     warnings: tuple[str, ...]
     distribution: Distribution | None = None
+    unit: str = "round"
+    refused: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def is_refused(self) -> bool:
         """Whether the log cannot answer."""
-        return self.diagnosis.is_refused
+        return not self.estimates
+
+    @property
+    def refusals(self) -> tuple[str, ...]:
+        """Why it cannot, in sentences."""
+        return self.diagnosis.refusals or tuple(f"{title}: {why}." for title, why in self.refused.items())
+
+    @property
+    def of_one(self) -> str:
+        """What a value is of, with its article."""
+        return f"an {self.unit}" if self.unit[0] in "aeiou" else f"a {self.unit}"
 
     @property
     def told(self) -> PolicyEstimate | None:
@@ -93,11 +112,8 @@ class OfflineEvaluation:
     @property
     def note(self) -> str:
         """What some of the intervals leave out, in a sentence; "" where none does."""
-        found = list(self.estimates.values())
-        modelled = [each.title for each in found if ESTIMATORS[each.name].is_uncorrected]
-        # Optimistic shrinkage makes every weight smaller, the other dials those beyond it.
-        most = {each.name: math.inf if each.name == "dr_os" else self.diagnosis.largest_weight for each in found}
-        shrunk = [each.title for each in found if each.dial is not None and each.dial < most[each.name]]
+        modelled = [each.title for each in self.estimates.values() if each.is_uncorrected]
+        shrunk = [each.title for each in self.estimates.values() if each.is_shrunk]
         told = [f"the model of rewards may be wrong ({', '.join(modelled)})"] if modelled else []
         told += [f"weights were made smaller ({', '.join(shrunk)})"] if shrunk else []
         return f"Some intervals do not know of a bias: {'; '.join(told)}." if told else ""
@@ -105,17 +121,18 @@ class OfflineEvaluation:
     def in_words(self) -> str:
         """Return the answer in a sentence or two."""
         if self.is_refused:
-            return f"No estimate of {self.policy!r} is given. " + " ".join(self.diagnosis.refusals)
+            return f"No estimate of {self.policy!r} is given. " + " ".join(self.refusals)
         told = self.told
         assert told is not None
         gain, interval = told.gain, told.interval
-        size = f"{gain.value:+.4g} a round ({100 * gain.confidence:g} %: {gain.low:+.4g} to {gain.high:+.4g})"
+        each = self.of_one
+        size = f"{gain.value:+.4g} {each} ({100 * gain.confidence:g} %: {gain.low:+.4g} to {gain.high:+.4g})"
         if not gain.is_clear:
             verdict = f"the log cannot tell it from the policy that made it: {size}"
         else:
             verdict = f"{'better' if gain.value > 0 else 'worse'} than the policy that made the log, by {size}"
         return (
-            f"{self.policy!r} is worth {interval.value:.4g} a round ({interval.low:.4g} to {interval.high:.4g}, "
+            f"{self.policy!r} is worth {interval.value:.4g} {each} ({interval.low:.4g} to {interval.high:.4g}, "
             f"{told.title}); {verdict}."
         )
 
@@ -129,7 +146,9 @@ class OfflineEvaluation:
             "is_refused": self.is_refused,
             "in_words": self.in_words(),
             "logged": self.logged.to_dict(),
-            "naive": self.naive.to_dict(),
+            "unit": self.unit,
+            "naive": None if self.naive is None else self.naive.to_dict(),
+            "refused": dict(self.refused),
             "estimates": {name: each.to_dict() for name, each in self.estimates.items()},
             "note": self.note,
             "distribution": None if self.distribution is None else self.distribution.to_dict(),
@@ -194,7 +213,12 @@ def evaluate_policy(
             terms, dial = estimated(each, weighed[row.fit] if row.needs_model else bare)
             gain = interval_of(difference(terms, logged), "gain")
             heaviest = leverage(terms, users)[1]
-            found[each] = PolicyEstimate(each, row.title, interval_of(terms, "value"), gain, dial, heaviest)
+            # Optimistic shrinkage makes every weight smaller, the other dials those beyond it.
+            most = math.inf if each == "dr_os" else diagnosis.largest_weight
+            found[each] = PolicyEstimate(
+                each, row.title, interval_of(terms, "value"), gain, dial, heaviest,
+                is_uncorrected=row.is_uncorrected, is_shrunk=dial is not None and dial < most,
+            )  # fmt: skip
     heavy = [each.title for each in found.values() if each.leverage > HIGH_LEVERAGE]
     told = [*warnings, *diagnosis.warnings]
     if heavy:

@@ -83,6 +83,19 @@ class Feature(_Strict):
     kind: Literal["number", "category"] = "number"
 
 
+class Episode(_Strict):
+    """Which decisions follow each other.
+
+    Attributes:
+        column: of whose episode a row is; rows of an episode lie together, in the order of time.
+        terminated: column that is true, or not 0, in an episode's last row where the user left after it; none: every
+            episode goes on after the log.
+    """
+
+    column: Column
+    terminated: Column | None = None
+
+
 class LogMapping(_Strict):
     """Which column is what.
 
@@ -99,6 +112,7 @@ class LogMapping(_Strict):
         time: when.
         features: what was known; text: a column of numbers.
         segments: columns by whose values support is told.
+        episode: whose episode a row is, for an evaluation of whole episodes; text: the column alone.
         where: rows that are decisions, by column and value; the others are left out and counted. Empty: all.
     """
 
@@ -113,6 +127,7 @@ class LogMapping(_Strict):
     time: Column | Time | None = None
     features: tuple[Column | Feature, ...] = Field((), strict=False)
     segments: tuple[Column, ...] = Field((), strict=False)
+    episode: Column | Episode | None = None
     where: dict[str, str | bool | float] = Field(default_factory=dict)
 
     @property
@@ -131,6 +146,11 @@ class LogMapping(_Strict):
         return Time(column=self.time) if isinstance(self.time, str) else self.time
 
     @property
+    def episode_column(self) -> Episode | None:
+        """`episode`, written out; none where rows are decisions by themselves."""
+        return Episode(column=self.episode) if isinstance(self.episode, str) else self.episode
+
+    @property
     def feature_columns(self) -> tuple[Feature, ...]:
         """The features, however they were written."""
         return tuple(Feature(column=each) if isinstance(each, str) else each for each in self.features)
@@ -141,6 +161,9 @@ class LogMapping(_Strict):
         found |= {name: each for name in ("propensity", "user") if (each := getattr(self, name)) is not None}
         if (time := self.time_column) is not None:
             found["time"] = time.column
+        if (episode := self.episode_column) is not None:
+            found["episode"] = episode.column
+            found |= {} if episode.terminated is None else {"episode.terminated": episode.terminated}
         found |= {f"probabilities.{name}": of for name, of in self.probability_of.items() if isinstance(of, str)}
         if isinstance(self.eligible, EligibleList):
             found["eligible"] = self.eligible.column

@@ -51,7 +51,7 @@ def read_log(source: str | os.PathLike[str] | Any, mapping: LogMapping) -> Logge
         LogError: missing columns, values of other types, or whatever `LoggedRounds` finds; all at once of each sort.
         FileNotFoundError: there is no such file.
     """
-    table = _decisions(source, mapping)
+    table = decisions_of(source, mapping)
     return rounds_of(table.collect(), mapping, *vocabulary(table, mapping))
 
 
@@ -66,7 +66,7 @@ def read_parts(
         source, mapping: as of `read_log`.
         rows: in a part, at least 1.
     """
-    table = _decisions(source, mapping)
+    table = decisions_of(source, mapping)
     names, categories = vocabulary(table, mapping)
     n = int(table.select(pl.len()).collect(engine="streaming").item())
     for start in range(0, n, rows):
@@ -105,7 +105,7 @@ def rounds_of(
     faults: list[str] = []
 
     def numbers(column: str) -> Floats:
-        return _numbers(frame[column], column, faults)
+        return numbers_of(frame[column], column, faults)
 
     action = mapping.action_column
     actions = _codes(frame[action.column], action.column, action_names, faults)
@@ -115,17 +115,17 @@ def rounds_of(
         "propensities": None if mapping.propensity is None else numbers(mapping.propensity),
         "probabilities": _by_action(mapping.probability_of, action_names, len(frame), "probabilities", numbers, faults),
         "eligible": _eligible(frame, mapping, action_names, numbers, faults),
-        "users": None if mapping.user is None else _users(frame[mapping.user], mapping.user, faults),
+        "users": None if mapping.user is None else identities(frame[mapping.user], mapping.user, faults),
         "hours": None if mapping.time_column is None else _hours(frame, mapping.time_column, faults),
         "segments": {name: frame[name].cast(pl.String).fill_null("(none)").to_numpy() for name in mapping.segments},
     }
     if faults:
-        raise LogError(_moved(faults, numbers_of_rows))
+        raise LogError(in_table(faults, numbers_of_rows))
     try:
         rounds = LoggedRounds(actions, action_names=action_names, context=context, features=features, **arrays)
         return _uniformly_drawn(rounds) if mapping.probabilities == "uniform" else rounds
     except LogError as error:
-        raise LogError(_moved(error.faults, numbers_of_rows)) from None
+        raise LogError(in_table(error.faults, numbers_of_rows)) from None
 
 
 def _uniformly_drawn(rounds: LoggedRounds) -> LoggedRounds:
@@ -161,7 +161,7 @@ def _lazy(source: Any) -> Any:
     return pl.scan_csv(path, separator=separator, infer_schema_length=None)
 
 
-def _decisions(source: Any, mapping: LogMapping) -> Any:
+def decisions_of(source: Any, mapping: LogMapping) -> Any:
     """Return the rows that are decisions, lazily: the mapping's columns, and each row's number as `ROW`."""
     table = _lazy(source)
     _require_columns(table, mapping)
@@ -223,7 +223,7 @@ def _require_columns(table: Any, mapping: LogMapping) -> None:
         raise LogError(faults)
 
 
-def _numbers(values: pl.Series, column: str, faults: list[str]) -> Floats:
+def numbers_of(values: pl.Series, column: str, faults: list[str]) -> Floats:
     """Return a column as numbers; text that is a number counts as one, anything else is a fault."""
     if values.dtype == pl.Boolean or values.dtype.is_numeric():
         found = values.cast(pl.Float64)
@@ -254,7 +254,7 @@ def _context(
     names: list[str] = []
     for feature in features:
         if feature.kind == "number":
-            columns.append(_numbers(frame[feature.column], feature.column, faults))
+            columns.append(numbers_of(frame[feature.column], feature.column, faults))
             names.append(feature.column)
             continue
         codes = _codes(frame[feature.column], feature.column, categories[feature.column], faults)
@@ -304,10 +304,10 @@ def _eligible(
     return np.column_stack(columns)
 
 
-def _users(values: pl.Series, column: str, faults: list[str]) -> npt.NDArray[np.int64]:
-    """Return whole numbers that are the same for the same user, in every part of a table."""
+def identities(values: pl.Series, column: str, faults: list[str], expected: str = "a user") -> npt.NDArray[np.int64]:
+    """Return whole numbers that are the same for the same user, or episode, in every part of a table."""
     is_wrong = values.is_null().to_numpy()
-    faults += rows_that_are(is_wrong, column, "a user", lambda row: _shown(values[row]))
+    faults += rows_that_are(is_wrong, column, expected, lambda row: _shown(values[row]))
     if values.dtype.is_integer():
         return values.fill_null(0).cast(pl.Int64).to_numpy().copy()
     # 62 bits of a hash: two of ten million users share one with a probability of one in a hundred thousand.
@@ -317,7 +317,7 @@ def _users(values: pl.Series, column: str, faults: list[str]) -> npt.NDArray[np.
 def _hours(frame: pl.DataFrame, time: Time, faults: list[str]) -> Floats:
     values = frame[time.column]
     if time.unit != "timestamp":
-        return _numbers(values, time.column, faults) * HOURS[time.unit]
+        return numbers_of(values, time.column, faults) * HOURS[time.unit]
     texts = values
     if values.dtype == pl.String:
         values = values.str.to_datetime(strict=False, time_unit="us", time_zone="UTC")
@@ -330,7 +330,7 @@ def _hours(frame: pl.DataFrame, time: Time, faults: list[str]) -> Floats:
     return values.cast(pl.Datetime("us")).dt.epoch("us").fill_null(0).to_numpy() / 3.6e9
 
 
-def _moved(faults: Sequence[str], numbers: npt.NDArray[Any]) -> list[str]:
+def in_table(faults: Sequence[str], numbers: npt.NDArray[Any]) -> list[str]:
     """Return messages with the rows' numbers in the whole table; `numbers` has them by place in the frame."""
     return [_ROW_TOLD.sub(lambda found: f"{found[1]}{numbers[int(found[2])]}", fault) for fault in faults]
 

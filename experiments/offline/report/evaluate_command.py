@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
-from experiments.run_options import output_folder, plain_console, with_options, writing
+from experiments.run_options import output_folder, plain_console, writing
 
 if TYPE_CHECKING:
     from experiments.offline.evaluation import OfflineEvaluation
     from experiments.offline.logs.logged import Floats, LoggedRounds
-    from experiments.offline.quality.calibration import Calibration
     from experiments.offline.replay import Replay
+    from experiments.offline.report.reading import Read
     from experiments.offline.report_card import ReportCard
 
 PAGE, PICTURE, RESULT = "evaluation.html", "evaluation.png", "evaluation.json"
@@ -68,6 +69,20 @@ PAGE, PICTURE, RESULT = "evaluation.html", "evaluation.png", "evaluation.json"
     metavar="KIND",
     help="Also what a bandit of this kind, learning as it goes, would have earned, such as linucb; may be repeated.",
 )
+@click.option("--sequential", "is_sequential", is_flag=True, help="Whole episodes, whose decisions follow each other.")
+@click.option(
+    "--discount-per-day",
+    type=click.FloatRange(0, 1, min_open=True),
+    metavar="G",
+    help="With --sequential: what a reward is worth that comes a day later. Default: 1.",
+)
+@click.option(
+    "--state",
+    "states",
+    multiple=True,
+    metavar="FEATURE",
+    help="With --sequential: a feature that makes a state, for state-marginalised IS; may be repeated. Default: all.",
+)
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="Of folds and bootstrap.")
 @click.option(
     "--out", type=click.Path(path_type=Path, file_okay=False), help="Folder; default: results/NAME of the log."
@@ -85,6 +100,9 @@ def evaluate(
     confidence: float,
     n_twins: int | None,
     learners: tuple[str, ...],
+    is_sequential: bool,
+    discount_per_day: float | None,
+    states: tuple[str, ...],
     seed: int,
     out: Path | None,
     as_json: bool,
@@ -96,31 +114,27 @@ def evaluate(
     """
     import json
 
-    from experiments.offline.evaluation import evaluate_policy
     from experiments.offline.report.page import page
     from experiments.offline.report.plots import draw_evaluation
     from experiments.offline.report.policies_by_name import named_target
+    from experiments.offline.report.reading import read_as_asked
     from experiments.results import write_json, write_text
 
+    _require_fitting(is_sequential, discount_per_day, states, n_twins, learners, reward_range)
+    options: dict[str, Any] = {
+        "estimators": estimators or None,
+        "model": model,
+        "method": method,
+        "reward_range": reward_range,
+        "confidence": confidence,
+        "seed": seed,
+    }
     try:
-        rounds, name, warnings, calibration = _read(log, mapping, settings)
+        discount = (1.0 if discount_per_day is None else discount_per_day) if is_sequential else None
+        read = read_as_asked(log, mapping, settings, discount)
+        rounds, calibration = read.rounds, read.calibration
         targets = {policy: named_target(policy, rounds) for policy in policies}
-        found = [
-            evaluate_policy(
-                rounds,
-                target,
-                name=policy,
-                log=name,
-                estimators=estimators or None,
-                model=model,
-                method=method,
-                reward_range=reward_range,
-                confidence=confidence,
-                seed=seed,
-                warnings=warnings,
-            )
-            for policy, target in targets.items()
-        ]
+        found = _evaluated(read, targets, states, options)
         answerable = {each.policy: targets[each.policy] for each in found if not each.is_refused}
         card = _card(rounds, answerable, estimators, model, n_twins, seed) if n_twins and answerable else None
         replays = [_replayed(rounds, kind, confidence, seed) for kind in learners]
@@ -145,7 +159,7 @@ def evaluate(
     with writing():
         write_json(folder / RESULT, result)
         draw_evaluation(folder / PICTURE, found)
-        asked = _asked(log, policies, mapping, settings)
+        asked = _asked(click.get_current_context())
         write_text(folder / PAGE, page(found, folder / PICTURE, asked, card, replays, calibration))
     if as_json:
         click.echo(json.dumps(result, indent=2))
@@ -157,37 +171,22 @@ def evaluate(
         raise click.exceptions.Exit(2)
 
 
-class _Read(NamedTuple):
-    """A log, its name, what was done to it, and how its estimated propensities came true, by action."""
+def _evaluated(
+    read: Read, targets: dict[str, Floats], states: tuple[str, ...], options: dict[str, Any]
+) -> list[OfflineEvaluation]:
+    """Return the evaluation of each policy."""
+    if read.episodes is None:
+        from experiments.offline.evaluation import evaluate_policy
 
-    rounds: LoggedRounds
-    name: str
-    warnings: tuple[str, ...]
-    calibration: dict[str, Calibration]
+        return [
+            evaluate_policy(read.rounds, target, name=name, log=read.name, warnings=read.warnings, **options)
+            for name, target in targets.items()
+        ]
+    from experiments.offline.sequential_evaluation import evaluate_trajectories
 
-
-def _read(log: Path, mapping: str | None, settings: tuple[str, ...]) -> _Read:
-    from experiments.offline.logs.ledgers import is_ledger, ledger_rounds
-
-    if is_ledger(log):
-        if mapping is not None:
-            raise click.UsageError("--mapping: a ledger says itself what its columns are; leave the option out.")
-        rounds, told = ledger_rounds(log)
-        return _Read(rounds, log.name, told, {})
-    if mapping is None:
-        raise click.UsageError(
-            f"--mapping: expected one, since {log} is no ledger: a YAML file, or a name of configs/logs."
-        )
-    from experiments.offline.logs.mapping import load_mapping
-    from experiments.offline.logs.tables import left_out, read_log
-    from experiments.offline.models.propensities import with_propensities
-
-    about = with_options(load_mapping, mapping, {}, settings)
-    rounds, told = read_log(log, about), left_out(log, about)
-    if rounds.propensities is not None:
-        return _Read(rounds, about.name or log.name, told, {})
-    estimated = with_propensities(rounds)
-    return _Read(estimated.rounds, about.name or log.name, told + estimated.warnings, estimated.calibration)
+    options = {name: options[name] for name in ("estimators", "method", "confidence", "seed")}
+    options |= {"states": states or None, "log_name": read.name, "warnings": read.warnings}
+    return [evaluate_trajectories(read.episodes, target, name=name, **options) for name, target in targets.items()]
 
 
 def _card(
@@ -244,11 +243,39 @@ def _print_card(card: ReportCard) -> None:
     console.print(table)
 
 
-def _asked(log: Path, policies: tuple[str, ...], mapping: str | None, settings: tuple[str, ...]) -> str:
-    options = [*(part for policy in policies for part in ("--policy", policy))]
-    options += [] if mapping is None else ["--mapping", mapping]
-    options += [part for setting in settings for part in ("--set", setting)]
-    return shlex.join(["kairos", "evaluate", str(log), *options])
+def _asked(context: click.Context) -> str:
+    """Return the command that was given, without where it wrote to."""
+    words = ["kairos", "evaluate"]
+    for param in context.command.params:
+        value, source = context.params[param.name or ""], context.get_parameter_source(param.name or "")
+        if source is not ParameterSource.COMMANDLINE or param.name in ("out", "as_json"):
+            continue
+        if isinstance(param, click.Argument):
+            words.append(str(value))
+        elif isinstance(param, click.Option) and param.is_flag:
+            words.append(param.opts[0])
+        elif isinstance(param, click.Option):
+            for each in value if param.multiple else [value]:
+                words += [param.opts[0], *(map(str, each) if isinstance(each, tuple) else [str(each)])]
+    return shlex.join(words)
+
+
+def _require_fitting(
+    is_sequential: bool,
+    discount_per_day: float | None,
+    states: tuple[str, ...],
+    n_twins: int | None,
+    learners: tuple[str, ...],
+    reward_range: tuple[float, float] | None,
+) -> None:
+    """Raise a UsageError where options do not go together."""
+    if is_sequential:
+        for option, given in (("--report-card", n_twins), ("--replay", learners), ("--reward-range", reward_range)):
+            if given:
+                raise click.UsageError(f"{option}: is of single decisions; leave it or --sequential out.")
+    elif discount_per_day is not None or states:
+        option = "--state" if discount_per_day is None else "--discount-per-day"
+        raise click.UsageError(f"{option}: is of whole episodes; add --sequential.")
 
 
 def _print(found: list[OfflineEvaluation], card: ReportCard | None, replays: list[Replay], folder: Path) -> None:
@@ -273,10 +300,12 @@ def _print(found: list[OfflineEvaluation], card: ReportCard | None, replays: lis
             console.print(each.note, style="dim", highlight=False)
         if each.distribution is not None and (words := each.distribution.in_words()):
             console.print(words, highlight=False)
-        told = each.diagnosis
+        for title, why in ({} if each.is_refused else each.refused).items():
+            console.print(f"Refused: {title}, since {why}.", style="yellow", highlight=False)
+        told, naive = each.diagnosis, "" if each.naive is None else each.naive.in_words() + " "
         console.print(
-            f"{each.naive.in_words()} Effective sample size {told.effective:,.0f} of {told.rounds:,} rounds; largest "
-            f"weight {told.largest_weight:,.1f}.\n",
+            f"{naive}Effective sample size {told.effective:,.0f} of {told.rounds:,} rounds; largest weight "
+            f"{told.largest_weight:,.1f}.\n",
             style="dim",
             highlight=False,
         )

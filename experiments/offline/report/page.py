@@ -71,8 +71,8 @@ def page(
     first = evaluations[0]
     parts.append(
         f"<h2>What was run</h2><p><code>{_(asked)}</code></p><p class=faint>{first.diagnosis.rounds:,} rounds of "
-        f"{first.diagnosis.users:,} users; rewards are a round's, intervals by user. Estimates by weights are right "
-        f"where the propensities are; the direct method is as right as its model.</p></html>"
+        f"{first.diagnosis.users:,} users; values are of {first.of_one}, intervals by user. Estimates by "
+        "weights are right where the propensities are; the direct method is as right as its model.</p></html>"
     )
     return "\n".join(parts) + "\n"
 
@@ -80,7 +80,8 @@ def page(
 def _section(each: OfflineEvaluation) -> list[str]:
     parts = [f"<h2>{_(each.policy)}</h2>"]
     parts += [f'<p class="warning">{_(warning)}</p>' for warning in each.warnings]
-    parts.append(f"<p>{_(each.naive.in_words())}</p>")
+    if each.naive is not None:
+        parts.append(f"<p>{_(each.naive.in_words())}</p>")
     if each.estimates:
         rows = [
             (
@@ -91,6 +92,8 @@ def _section(each: OfflineEvaluation) -> list[str]:
             for e in each.estimates.values()
         ]  # fmt: skip
         parts.append(_table(("estimator", "value", "interval", "over the log's policy"), rows))
+    if each.refused and not each.is_refused:
+        parts.append(_table(("refused", "since"), list(each.refused.items())))
     if each.note:
         parts.append(f"<p class=faint>{_(each.note)}</p>")
     if each.distribution is not None and (words := each.distribution.in_words()):

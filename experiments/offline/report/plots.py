@@ -36,11 +36,13 @@ def draw_evaluation(path: Path, evaluations: Sequence[OfflineEvaluation]) -> Non
 
 
 def _panel(ax: Axes, evaluation: OfflineEvaluation) -> None:
-    names = ["the log's own mean", "naive mean", *(each.title for each in evaluation.estimates.values())]
     logged, naive = evaluation.logged, evaluation.naive
+    titles = [each.title for each in evaluation.estimates.values()]
+    names = ["the log's own mean", *([] if naive is None else ["naive mean"]), *titles]
+    without = [] if naive is None else [(naive.value, np.nan, np.nan, LOSS if naive.is_confounded else FAINT)]
     rows = [
         (logged.value, logged.low, logged.high, INK),
-        (naive.value, np.nan, np.nan, LOSS if naive.is_confounded else FAINT),
+        *without,
         *((e.interval.value, e.interval.low, e.interval.high, COLOURS[0]) for e in evaluation.estimates.values()),
     ]
     for place, (value, low, high, colour) in enumerate(rows):
@@ -51,8 +53,8 @@ def _panel(ax: Axes, evaluation: OfflineEvaluation) -> None:
     ax.tick_params(axis="y", labelcolor=INK)
     ax.set_ylim(len(names) - 0.4, -0.7)
     ax.set_title(evaluation.policy)
-    ax.set_xlabel(f"reward a round; {100 * logged.confidence:g} % intervals")
+    ax.set_xlabel(f"reward {evaluation.of_one}; {100 * logged.confidence:g} % intervals")
     if evaluation.is_refused:
-        words = textwrap.fill("Refused. " + evaluation.diagnosis.refusals[0], 46)
+        words = textwrap.fill("Refused. " + evaluation.refusals[0], 46)
         ax.set_ylim(6.4, -0.7)
         ax.text(0.03, 0.08, words, transform=ax.transAxes, va="bottom", ha="left", color=LOSS, fontsize=9.5)

@@ -1,0 +1,213 @@
+"""Whole episodes judged from end to end: exact values, refusals one by one, and the command."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+from click.testing import CliRunner
+
+from experiments.cli import main
+from experiments.offline.estimators.sequential_catalogue import SEQUENTIAL
+from experiments.offline.logs.trajectories import LoggedTrajectories
+from experiments.offline.sequential_evaluation import evaluate_trajectories
+from experiments.recording.logging_policies import uniform_policy
+from tests.experiments.offline.episodes import TinyMdp, states_of
+from tests.experiments.recordings import environment, recorded
+
+WORLD = TinyMdp()
+
+
+def test_every_estimator_finds_the_value_of_a_world_that_is_known_whole() -> None:
+    """A log that holds every episode as often as it is likely: what is unbiased or consistent is exact.
+
+    Q is fitted to the other half of the log, so it is near the truth, and no correction needs it to be.
+    """
+    log = replace(WORLD.all_episodes(), final_observations=None)
+    found = evaluate_trajectories(log, WORLD.target_in(states_of(log)), states=("state",), name="new")
+    assert found.estimates.keys() == SEQUENTIAL.keys()
+    assert not found.refused
+    for name, each in found.estimates.items():
+        is_exact = name not in ("fqe", "sequential_dr", "weighted_dr")
+        assert each.interval.value == pytest.approx(WORLD.value, abs=1e-9 if is_exact else 0.05), name
+    assert "fitted Q evaluation" in found.note
+    assert found.to_dict()["unit"] == "episode"
+    assert "an episode (" in found.in_words()
+
+
+def test_the_policy_that_made_the_log_is_worth_its_mean_return() -> None:
+    log = WORLD.drawn(400, 3)
+    assert log.probabilities is not None
+    found = evaluate_trajectories(log, log.probabilities)
+    for name, each in found.estimates.items():
+        # States leave out how long the steps before took, by which rewards are discounted.
+        if name not in ("fqe", "sequential_dr", "weighted_dr", "marginalised_is"):
+            assert each.interval.value == pytest.approx(float(log.returns.mean()), abs=1e-12), name
+            assert abs(each.gain.value) < 1e-12
+            assert each.gain.high - each.gain.low < 1e-9
+
+
+def walks(n_episodes: int, horizon: int, seed: int, share: float = 0.5) -> LoggedTrajectories:
+    """Return episodes of coins: each head earns one, whatever the state, which is the step alone."""
+    rng = np.random.default_rng(seed)
+    n = n_episodes * horizon
+    steps = np.tile(np.arange(horizon), n_episodes)
+    actions = (rng.random(n) < share).astype(np.int64)
+    is_last = steps == horizon - 1
+    return LoggedTrajectories(
+        actions, actions.astype(np.float64), ("tail", "head"), np.zeros((n, 1)), ("nothing",),
+        np.repeat(np.arange(n_episodes), horizon), steps, is_terminated=np.zeros(n, np.bool_), is_truncated=is_last,
+        propensities=np.where(actions == 1, share, 1 - share),
+        probabilities=np.tile([1 - share, share], (n, 1)),
+    )  # fmt: skip
+
+
+def test_long_products_are_refused_while_others_answer() -> None:
+    """Two hundred coins: a policy with .6 of heads is worth 120; products of 200 ratios say nothing of it."""
+    log = walks(500, 200, 1)
+    found = evaluate_trajectories(log, np.tile([0.4, 0.6], (len(log), 1)))
+    assert set(found.estimates) == {"marginalised_is", "fqe"}
+    reason = found.refused["per-decision IS"]
+    told = (
+        r"products of ratios over \d+ decisions leave an effective sample size of [\d.]+ of 500 episodes \(at least 30"
+    )
+    assert re.match(told, reason)
+    assert abs(found.estimates["marginalised_is"].interval.value - 120.0) < 1.0
+    assert abs(found.estimates["fqe"].interval.value - 120.0) < 6.0  # a penalty of 1 is felt over 200 steps
+    interval = found.estimates["marginalised_is"].interval
+    assert interval.low <= 120.0 <= interval.high
+    assert any("500 of 500 episodes go on after the log" in warning for warning in found.warnings)
+
+
+def test_states_that_hardly_anyone_meets_in_are_refused() -> None:
+    log = walks(200, 10, 2)
+    noisy = replace(log, observations=np.random.default_rng(0).normal(size=(len(log), 1)))
+    found = evaluate_trajectories(noisy, np.tile([0.45, 0.55], (len(log), 1)))
+    assert found.refused["state-marginalised IS"].startswith("only 1.0 episodes meet in a state at a step")
+    assert "per_decision_is" in found.estimates
+    again = evaluate_trajectories(noisy, np.tile([0.45, 0.55], (len(log), 1)), states=())
+    assert "marginalised_is" in again.estimates
+
+
+def test_a_whole_evaluation_is_refused_where_decisions_lack_support() -> None:
+    log = walks(100, 5, 3, share=1.0)
+    found = evaluate_trajectories(log, np.tile([1.0, 0.0], (len(log), 1)), name="tails")
+    assert found.is_refused
+    assert "No estimate of 'tails' is given. The log is deterministic" in found.in_words()
+
+
+def test_intervals_hold_the_truth() -> None:
+    """Weighted per-decision IS over 300 logs of the tiny world: between 90 and 99 % of 95 % intervals."""
+    held = 0
+    for seed in range(300):
+        log = WORLD.drawn(300, seed)
+        found = evaluate_trajectories(
+            log, WORLD.target_in(states_of(log)), estimators=("weighted_per_decision_is",), states=("state",)
+        )
+        interval = found.estimates["weighted_per_decision_is"].interval
+        held += interval.low <= WORLD.value <= interval.high
+    assert 0.90 < held / 300 < 0.99
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"estimators": ("per_decision",)}, "'per_decision': expected one of .* Did you mean 'per_decision_is'"),
+        ({"method": "bernstein"}, "method 'bernstein': expected asymptotic or bootstrap for episodes"),
+        ({"states": ("stat",)}, r"states: expected features of the log, got 'stat'\. Did you mean 'state'\?"),
+        ({"confidence": 95.0}, "confidence: expected a number between 0 and 1, got 95"),
+    ],
+)
+def test_messages(options: dict[str, Any], message: str) -> None:
+    log = WORLD.drawn(20, 0)
+    with pytest.raises(ValueError, match=message):
+        evaluate_trajectories(log, WORLD.target_in(states_of(log)), **options)
+
+
+def run(*arguments: str) -> Any:
+    return CliRunner().invoke(main, ["evaluate", *arguments], catch_exceptions=False)
+
+
+@pytest.fixture
+def visits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A table of 2,000 visits of four decisions; a push earns one, and tires: the next is worth nothing."""
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    n = 8_000
+    push = rng.random(n) < 0.4
+    tired = np.where(np.arange(n) % 4 == 0, False, np.append(False, push[:-1]))
+    pl.DataFrame(
+        {
+            "visit": np.arange(n) // 4, "arm": np.where(push, "push", "none"),
+            "earned": np.where(push & ~tired, 1.0, 0.0) + rng.normal(0.0, 0.1, n), "tired": tired,
+        }
+    ).write_csv("visits.csv")  # fmt: skip
+    Path("visits.yaml").write_text(
+        "kind: log-mapping\nname: visits\naction: arm\nreward: earned\nprobabilities: {none: 0.6, push: 0.4}\n"
+        "features: [tired]\nepisode: visit\n",
+        encoding="utf-8",
+    )
+    return tmp_path
+
+
+def test_the_command(visits: Path) -> None:
+    """Push always: one of two is worth something, at steps 0 alone, since the next is always tired: 1 an episode."""
+    options = ("--mapping", "visits.yaml", "--policy", "always:push", "--sequential", "--out", "found")
+    done = run("visits.csv", *options)
+    assert done.exit_code == 0, done.output
+    words = " ".join(done.output.split())
+    assert "an episode" in words
+    told = json.loads((visits / "found" / "evaluation.json").read_text(encoding="utf-8"))["evaluations"][0]
+    found = told["estimates"]["marginalised_is"]
+    assert found["low"] < 1.0 < found["high"]
+    assert found["high"] - found["low"] < 1.0
+    assert told["estimates"]["weighted_dr"]["value"] == pytest.approx(1.0, abs=0.3)
+    page = (visits / "found" / "evaluation.html").read_text(encoding="utf-8")
+    assert "kairos evaluate visits.csv --policy always:push --mapping visits.yaml --sequential<" in page
+    assert "values are of an episode" in page
+    # Decision by decision, in the states that the log's policy led to, the same policy looks worth much more.
+    single = run("visits.csv", "--mapping", "visits.yaml", "--policy", "always:push", "--estimator", "snips", "--json")
+    one = json.loads(single.stdout)["evaluations"][0]["estimates"]["snips"]
+    assert 4 * one["low"] > 2.0
+
+
+def test_a_ledgers_episodes_by_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The document that made the log is worth the mean return, to the last digits."""
+    monkeypatch.chdir(tmp_path)
+    log = recorded(tmp_path / "ledger", environment(60))
+    Path("uniform.json").write_text(uniform_policy(log.env.n_slots).text, encoding="utf-8")
+    done = run(
+        "ledger", "--policy", "uniform.json", "--policy", "always:no_send", "--sequential", "--estimator",
+        "weighted_per_decision_is", "--estimator", "trajectory_is", "--discount-per-day", "0.9", "--json",
+    )  # fmt: skip
+    assert done.exit_code == 0, done.output
+    same, silent = json.loads(done.stdout)["evaluations"]
+    for each in same["estimates"].values():
+        assert each["value"] == pytest.approx(same["logged"]["value"], rel=1e-9)
+    assert silent["is_refused"]
+    assert math.isnan(silent["logged"]["value"]) is False
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--sequential", "--report-card", "5"), "--report-card: is of single decisions; leave it or --sequential out"),
+        (("--discount-per-day", "0.9"), "--discount-per-day: is of whole episodes; add --sequential"),
+        (("--state", "tired"), "--state: is of whole episodes; add --sequential"),
+        (("--sequential", "--set", "episode="), "episode: expected the column that says whose episode a row is"),
+        (("--sequential", "--state", "tierd"), "Did you mean 'tired'?"),
+        (("--sequential", "--estimator", "snips"), "expected one of trajectory_is"),
+    ],
+)
+def test_the_command_says_what_it_expected(visits: Path, arguments: tuple[str, ...], message: str) -> None:
+    done = run("visits.csv", "--mapping", "visits.yaml", "--policy", "uniform", *arguments)
+    assert done.exit_code in (1, 2)
+    assert message in " ".join((done.output + done.stderr).split())
+    assert sorted(path.name for path in visits.iterdir()) == ["visits.csv", "visits.yaml"]
