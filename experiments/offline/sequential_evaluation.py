@@ -32,6 +32,7 @@ from experiments.offline.weighed import weigh
 from experiments.offline.weighed_trajectories import QValues, WeighedTrajectories, weigh_trajectories
 from simulator.config import did_you_mean
 
+MOST_OFF = 6.0  # standard errors of the mean product from 1: products are skewed, and their errors look too small
 LEAST_MET = 10.0  # episodes that meet in a state at a step, on average, so that averaging takes variance away
 MOST_CHANGE = 0.05  # of the largest value, that the iterations of a fitted Q which were not made might still move
 FEWEST_ITERATIONS, MOST_ITERATIONS = 200, 2000  # of a fitted Q; between, five for each step of the longest episode
@@ -125,34 +126,54 @@ def _refusals(bare: WeighedTrajectories, rows: Mapping[str, SequentialEstimator]
 
 
 def _of_products(bare: WeighedTrajectories) -> dict[str, str | None]:
-    """Return why products of ratios over the episode, and over the steps so far, cannot be weighed by."""
+    """Return why products of ratios over the episode, and over the steps so far, cannot be weighed by.
+
+    Those over a whole episode are at least as bad as over any part of it. Their own effective size can hide that:
+    where all episodes with a choice have got weight 0, those without one are left, and are as alike as can be. Then the
+    mean of the products is not 1.
+    """
     try:
         products = bare.products
     except ValueError as error:
         return {"episode": str(error), "step": str(error)}
     # Where no reward follows any more, a step's weight moves nothing.
     paying = np.flatnonzero((bare.rewards != 0.0).any(axis=0))
-    last = int(paying[-1]) if len(paying) else 0
-    steps = products[:, : last + 1]
-    totals, squares = steps.sum(axis=0), (steps**2).sum(axis=0)
-    effective = np.divide(totals**2, squares, out=np.zeros(last + 1), where=squares > 0.0)
-    worst = int(effective.argmin())
-    return {"episode": _why(products[:, -1], "whole episodes"), "step": _why(steps[:, worst], f"{worst + 1} decisions")}
+    n_steps = int(paying[-1]) + 1 if len(paying) else 1
+    found: dict[str, str | None] = {}
+    for weights, n in (("step", n_steps), ("episode", products.shape[1])):
+        reasons = (_why(products[:, step], step + 1) for step in _odd_steps(products[:, :n]))
+        found[weights] = next((reason for reason in reasons if reason is not None), None)
+    return found
 
 
-def _why(weights: Floats, over: str) -> str | None:
+def _odd_steps(products: Floats) -> list[int]:
+    """Return the steps with the smallest effective size, and with the mean that is furthest from 1."""
+    n = len(products)
+    totals, squares = products.sum(axis=0), (products**2).sum(axis=0)
+    effective = np.divide(totals**2, squares, out=np.zeros(len(totals)), where=squares > 0.0)
+    errors = np.sqrt(np.maximum(squares / n - (totals / n) ** 2, 0.0) / max(n - 1, 1))
+    off = np.divide(np.abs(totals / n - 1.0), errors, out=np.zeros(len(totals)), where=errors > 0.0)
+    return [int(effective.argmin()), int(off.argmax())]
+
+
+def _why(weights: Floats, n_decisions: int) -> str | None:
     """Return why a handful of episodes would carry an estimate with these weights; None: they do not."""
     total, squares, n = float(weights.sum()), float(weights @ weights), len(weights)
+    over = f"products of ratios over {n_decisions} decision{'s' if n_decisions > 1 else ''}"
     effective = total**2 / squares if squares else 0.0
     if effective < LEAST_EFFECTIVE:
         return (
-            f"products of ratios over {over} leave an effective sample size of {effective:.1f} of {n:,} episodes (at "
-            f"least {LEAST_EFFECTIVE:g} are needed)"
+            f"{over} leave an effective sample size of {effective:.1f} of {n:,} episodes (at least "
+            f"{LEAST_EFFECTIVE:g} are needed)"
         )
     few = float(np.sort(weights)[-FEW:].sum())
     if few > MOST_BY_FEW * total and n > 2 * FEW:
+        return f"{over} leave {FEW} of {n:,} episodes with {100 * few / total:.0f} % of all weight"
+    mean, error = total / n, Terms(direct=weights).standard_error()
+    if abs(mean - 1.0) > MOST_OFF * error:
         return (
-            f"products of ratios over {over} leave {FEW} of {n:,} episodes with {100 * few / total:.0f} % of all weight"
+            f"{over} are {mean:.2f} on average, where 1 is expected: those that would carry the estimate were hardly "
+            f"ever drawn, or the propensities are not those that the log was made with"
         )
     return None
 

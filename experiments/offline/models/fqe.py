@@ -17,7 +17,7 @@ from experiments.offline.logs.faults import LogError
 from experiments.offline.logs.logged import Bools, Floats, Ints, probability_faults
 from experiments.offline.logs.trajectories import LoggedTrajectories
 from experiments.offline.models.folds import folds
-from experiments.offline.models.q_regressors import REGRESSORS, QRegressor
+from experiments.offline.models.q_regressors import REGRESSORS, Following, QRegressor, RidgeByAction
 from experiments.offline.weighed_trajectories import QValues, checked_target
 
 Truncated = Literal["bootstrap", "end"]
@@ -100,26 +100,50 @@ def _iterate(
     tolerance: float,
 ) -> float:
     """Fit again and again; return by how much the last iteration moved a target."""
-    most = MOST_GROWTH * log.horizon * float(np.abs(log.rewards).max())
-    following, targets = np.zeros(len(log)), log.rewards
-    change = 0.0
+    following = _following(log, target, final_target, follows)
+    if isinstance(model, RidgeByAction):
+        change = model.settle(following, n_iterations, tolerance)
+        size = float(np.abs(log.rewards + following.discounts * _values_of(model, following)).max())
+        _require_settling(size, following, n_iterations)
+        return change
+    targets, change = log.rewards, 0.0
     for iteration in range(n_iterations):
         model.fit(targets)
-        state_values = (target * model.predict(log.observations)).sum(axis=1)
-        following[:-1] = state_values[1:]
-        following[log.ends] = _final_values(model, log, final_target, follows)
-        after = log.rewards + log.step_discounts * following
+        after = log.rewards + following.discounts * _values_of(model, following)
         change = float(np.abs(after - targets).max())
         size = float(np.abs(after).max())
-        if not size <= most:
-            raise ValueError(
-                f"fitted_q: expected values that settle, got {size:g} after {iteration + 1} iterations where rewards "
-                f"are at most {np.abs(log.rewards).max():g}: discount more, or use fewer features or 'tabular'"
-            )
+        _require_settling(size, following, iteration + 1)
         if change <= tolerance * size:
             break
         targets = after
     return change
+
+
+def _values_of(model: QRegressor, following: Following) -> Floats:
+    found: Floats = (following.target * model.predict(following.observations)).sum(axis=1)
+    return found
+
+
+def _require_settling(size: float, following: Following, n_iterations: int) -> None:
+    if not size <= following.most:
+        raise ValueError(
+            f"fitted_q: expected values that settle, got {size:g} after {n_iterations} iterations where rewards are at "
+            f"most {np.abs(following.rewards).max():g}: discount more, or use fewer features or 'tabular'"
+        )
+
+
+def _following(log: LoggedTrajectories, target: Floats, final_target: Floats | None, follows: Bools) -> Following:
+    """Return what follows each row: the next of its episode, or the final observation where that counts."""
+    observations, probabilities = np.roll(log.observations, -1, axis=0), np.roll(target, -1, axis=0)
+    discounts = np.where(log.is_last, 0.0, log.step_discounts)
+    if follows.any():
+        assert log.final_observations is not None
+        assert final_target is not None
+        rows = log.ends[follows]
+        observations[rows], probabilities[rows] = log.final_observations[follows], final_target[follows]
+        discounts[rows] = log.step_discounts[rows]
+    most = MOST_GROWTH * log.horizon * float(np.abs(log.rewards).max())
+    return Following(log.rewards, discounts, observations, probabilities, most)
 
 
 def _final_values(model: QRegressor, log: LoggedTrajectories, final_target: Floats | None, follows: Bools) -> Floats:

@@ -6,7 +6,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Protocol
 
@@ -15,6 +17,7 @@ import numpy as np
 from experiments.offline.logs.logged import Bools, Floats, Ints
 
 MOST_CATEGORIES = 255  # of scikit-learn's trees
+ITERATIONS_BETWEEN_LOOKS = 10  # at how far the values still move
 PENALTY = 1.0  # ridge, on standardised features; scikit-learn's default
 
 
@@ -32,6 +35,25 @@ class QRegressor(Protocol):
     def predict(self, observations: Floats) -> Floats:
         """Return the value of each action, shape (M, A), for rows of shape (M, K)."""
         ...
+
+
+@dataclass(frozen=True, eq=False)
+class Following:
+    """What follows the rows that a regressor learns from.
+
+    Attributes:
+        rewards: shape (N,).
+        discounts: of what follows, 0 where nothing does, shape (N,).
+        observations: of the next decision, anything where nothing follows, shape (N, K).
+        target: the target policy's probabilities there, shape (N, A).
+        most: a value beyond which the iteration has run away.
+    """
+
+    rewards: Floats
+    discounts: Floats
+    observations: Floats
+    target: Floats
+    most: float
 
 
 class RidgeByAction:
@@ -64,6 +86,54 @@ class RidgeByAction:
         """Return the value of each action, shape (M, A)."""
         found: Floats = self._design(observations) @ self._coefficients
         return found
+
+    def settle(self, following: Following, n_iterations: int, tolerance: float) -> float:
+        """Fit rewards plus discounted values of what follows, again and again, without going through the rows again.
+
+        A linear regression's coefficients are linear in its targets, and these in the coefficients: with features x of
+        the rows in which action a was taken and z of what follows them,
+
+            theta_a <- (X'X + penalty)^-1 (X' r + sum_b (sum_i gamma_i pi_b(z_i) x_i z_i') theta_b).
+
+        So an iteration costs A^2 K^2 instead of N A K (Lagoudakis & Parr, "Least-squares policy iteration", JMLR 2003,
+        where the fixed point is solved for).
+
+        Returns:
+            By how much the last iteration moved a target.
+        """
+        n_actions, width = len(self._rows), self._coefficients.shape[0]
+        z = self._design(following.observations)
+        base, step = np.zeros((n_actions, width)), np.zeros((n_actions, width, n_actions, width))
+        mean, mean_step = float(following.rewards.mean()), np.zeros((n_actions, width))
+        for b in range(n_actions):
+            weighted = (following.discounts * following.target[:, b])[:, None] * z
+            mean_step[b] = weighted.mean(axis=0)
+            for a, (rows, solver) in enumerate(zip(self._rows, self._solvers, strict=True)):
+                if solver is not None:
+                    step[a, :, b] = solver @ weighted[rows]
+        for a, (rows, solver) in enumerate(zip(self._rows, self._solvers, strict=True)):
+            if solver is None:
+                base[a, 0], step[a, 0] = mean, mean_step
+            else:
+                base[a] = solver @ following.rewards[rows]
+        flat = step.reshape(n_actions * width, n_actions * width)
+        found = base.ravel()
+        moved = math.inf
+        for iteration in range(1, n_iterations):
+            previous, found = found, base.ravel() + flat @ found
+            if iteration % ITERATIONS_BETWEEN_LOOKS and iteration + 1 < n_iterations:
+                continue
+            if not np.isfinite(found).all():
+                moved = math.inf
+                break
+            change = (found - previous).reshape(n_actions, width)
+            moved = float(np.abs(following.discounts * (following.target * (z @ change.T)).sum(axis=1)).max())
+            values = (following.target * (z @ found.reshape(n_actions, width).T)).sum(axis=1)
+            size = float(np.abs(following.rewards + following.discounts * values).max())
+            if moved <= tolerance * size or not size <= following.most:
+                break
+        self._coefficients = found.reshape(n_actions, width).T.copy()
+        return moved if n_iterations > 1 else float(np.abs(following.rewards).max())
 
     def _design(self, observations: Floats) -> Floats:
         return np.column_stack([np.ones(len(observations)), (observations - self._centre) / self._spread])

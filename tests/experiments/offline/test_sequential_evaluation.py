@@ -86,6 +86,38 @@ def test_long_products_are_refused_while_others_answer() -> None:
     assert any("500 of 500 episodes go on after the log" in warning for warning in found.warnings)
 
 
+def test_episodes_without_a_choice_do_not_speak_for_the_others() -> None:
+    """A fifth of the users cannot be sent anything. Silence always: no other episode of 30 coins has any weight left.
+
+    Those without a choice weigh 1 each, which looks like an effective size of a hundred.
+    """
+    log = walks(500, 30, 4)
+    closed = (log.episodes % 5 == 0)[:, None] & np.asarray([False, True])
+    log = replace(
+        log,
+        actions=np.where(closed[:, 1], 0, log.actions),
+        eligible=~closed,
+        probabilities=np.where(closed[:, 1:], [1.0, 0.0], np.asarray(log.probabilities)),
+        propensities=np.where(closed[:, 1], 1.0, np.asarray(log.propensities)),
+    )
+    silence = np.tile([1.0, 0.0], (len(log), 1))
+    found = evaluate_trajectories(log, silence)
+    assert not {"trajectory_is", "weighted_trajectory_is", "per_decision_is", "weighted_dr"} & found.estimates.keys()
+    # Over eight coins some are left, with all the weight; over thirty none is.
+    assert "effective sample size" in found.refused["trajectory-wise IS"]
+    few = evaluate_trajectories(walks(40, 30, 4), np.tile([0.0, 1.0], (1_200, 1)))
+    assert "weighted trajectory IS" in few.refused
+
+
+def test_products_that_are_not_one_on_average_are_refused() -> None:
+    """Propensities that are not those that the log was made with: every estimator by products says so."""
+    log = walks(2_000, 3, 5, share=0.5)
+    wrong = replace(log, propensities=np.full(len(log), 0.6), probabilities=None)
+    found = evaluate_trajectories(wrong, np.tile([0.5, 0.5], (len(log), 1)))
+    assert "on average, where 1 is expected" in found.refused["weighted per-decision IS"]
+    assert "on average, where 1 is expected" in found.refused["trajectory-wise IS"]
+
+
 def test_states_that_hardly_anyone_meets_in_are_refused() -> None:
     log = walks(200, 10, 2)
     noisy = replace(log, observations=np.random.default_rng(0).normal(size=(len(log), 1)))

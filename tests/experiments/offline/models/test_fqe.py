@@ -14,7 +14,7 @@ from experiments.offline.estimators.sequential import direct_method, sequential_
 from experiments.offline.logs.faults import LogError
 from experiments.offline.logs.logged import Floats
 from experiments.offline.logs.trajectories import LoggedTrajectories
-from experiments.offline.models.fqe import fitted_q
+from experiments.offline.models.fqe import _following, fitted_q
 from experiments.offline.models.q_regressors import Boosted, RidgeByAction, Tabular
 from experiments.offline.phenomena.horizons import Chain
 from experiments.offline.weighed_trajectories import weigh_trajectories
@@ -49,6 +49,23 @@ def test_exact_over_a_fixed_horizon() -> None:
     assert not q.final.any()
     assert q.last_change < 1e-12
     assert direct_method(weigh_trajectories(log, target, q)).value == pytest.approx(WORLD.value, rel=1e-12)
+
+
+@pytest.mark.parametrize("n_iterations", [1, 2, 25])
+def test_a_linear_regression_settles_as_if_it_went_through_the_rows(n_iterations: int) -> None:
+    """Coefficients from one iteration to the next by a matrix, and by new targets for every row: the same."""
+    log = WORLD.drawn(300, 4)
+    target = WORLD.target_in(states_of(log))
+    follows = log.is_truncated[log.ends] & ~log.is_terminated[log.ends]
+    following = _following(log, target, final_target(log), follows)
+    quick, slow = (RidgeByAction(log.observations, log.actions, log.n_actions) for _ in range(2))
+    quick.settle(following, n_iterations, 0.0)
+    targets = log.rewards
+    for _ in range(n_iterations):
+        slow.fit(targets)
+        values = (following.target * slow.predict(following.observations)).sum(axis=1)
+        targets = log.rewards + following.discounts * values
+    np.testing.assert_allclose(quick.predict(log.observations), slow.predict(log.observations), rtol=1e-9, atol=1e-9)
 
 
 def test_exact_where_truncated_episodes_go_on() -> None:
