@@ -20,7 +20,7 @@ ROLE_WORDS = {
     "learner": "reinforcement learning",
     "oracle": "sees the hidden state",
 }
-ROW_INCHES, PANEL_INCHES = 0.3, 4.6
+ROW_INCHES, PANEL_INCHES, MOST_SIDE_BY_SIDE = 0.3, 4.6, 2
 
 
 def draw_study(path: Path, results: Sequence[Found], headline: str) -> None:
@@ -32,13 +32,17 @@ def draw_study(path: Path, results: Sequence[Found], headline: str) -> None:
         headline: above them all.
     """
     n_rows = max(len(result.standings.rows) for result in results)
-    size = (0.8 + PANEL_INCHES * len(results), 1.6 + ROW_INCHES * n_rows)
+    n_columns = min(len(results), MOST_SIDE_BY_SIDE)
+    n_lines = -(-len(results) // n_columns)
+    size = (0.8 + PANEL_INCHES * n_columns, 0.9 + (0.9 + ROW_INCHES * n_rows) * n_lines)
     with rc_context(STYLE | {"axes.grid.axis": "x"}), whole_file(path) as partial:
         figure = Figure(size, layout="constrained")
         figure.suptitle(headline, x=0.01, ha="left", fontsize=14, fontweight="bold")
-        panels = figure.subplots(1, len(results), squeeze=False)[0]
-        for ax, result in zip(panels, results, strict=True):
+        panels = figure.subplots(n_lines, n_columns, squeeze=False).ravel()
+        for ax, result in zip(panels, results, strict=False):
             _panel(ax, result)
+        for ax in panels[len(results) :]:
+            ax.set_axis_off()
         _key(figure, results)
         figure.savefig(partial, dpi=DOTS_PER_INCH, format="png")
 
@@ -53,8 +57,8 @@ def _panel(ax: Axes, result: Found) -> None:
     ax.set_yticks(range(len(rows)), [row.agent.replace("_", " ") for row in rows])
     ax.tick_params(axis="y", labelcolor=INK)
     ax.set_ylim(-0.7, len(rows) - 0.3)
-    ax.set_title(f"{result.title}: EUR a user over silence")
-    ax.set_xlabel(f"{result.standings.n_days} days, {result.standings.n_users:,} users, 95 % intervals")
+    ax.set_title(result.title)
+    ax.set_xlabel(f"EUR a user over silence\n{result.standings.n_days} days, {result.standings.n_users:,} users, 95 %")
 
 
 def _key(figure: Figure, results: Sequence[Found]) -> None:
