@@ -28,6 +28,7 @@ from experiments.offline.weighed import Weighed, weigh
 from simulator.measures import plain
 
 FULL = 0.95
+LEAST_ANSWERED = 0.9  # of the twin's logs, for an estimator that can be believed
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,7 @@ class Mark:
 
     Attributes:
         estimator, policy: names.
+        title: of the estimator.
         truth: the policy's value in the twin.
         bias: mean estimate less the truth.
         bias_error: standard error of the bias, from the number of twin logs.
@@ -43,10 +45,12 @@ class Mark:
         rmse: root of the mean squared error.
         coverage: share of the 95 % intervals that held the truth.
         width: mean width of these.
+        answered: share of the logs in which it was not refused; all else is of these, and NaN where there is none.
     """
 
     estimator: str
     policy: str
+    title: str
     truth: float
     bias: float
     bias_error: float
@@ -54,6 +58,14 @@ class Mark:
     rmse: float
     coverage: float
     width: float
+    answered: float = 1.0
+
+    def cells(self) -> tuple[str, str, str]:
+        """Return bias, error and coverage as tables have them."""
+        if math.isnan(self.bias):
+            return "refused", "", ""
+        often = "" if self.answered == 1.0 else f" of {100 * self.answered:.0f} %"
+        return f"{self.bias:+.3g}", f"{self.rmse:.3g}", f"{100 * self.coverage:.0f} %{often}"
 
 
 @dataclass(frozen=True)
@@ -77,7 +89,7 @@ class ReportCard:
 
     Attributes:
         n_logs: twin logs.
-        rounds: of each.
+        rounds: of each, or episodes.
         logging_value: the logging policy's value in the twin.
         marks: by policy and estimator.
         choices: by estimator.
@@ -88,29 +100,37 @@ class ReportCard:
     logging_value: float
     marks: tuple[Mark, ...]
     choices: tuple[Choice, ...]
+    unit: str = "round"
 
     @property
-    def to_believe(self) -> str:
+    def to_believe(self) -> str | None:
         """The estimator with the least error over all policies, among those whose intervals hold nine times in ten.
 
-        Where none of them does, the one of the highest coverage.
+        Where none of them does, the one of the highest coverage. One that was refused in more than a tenth of the logs
+        is none to believe; None: all were.
         """
 
         def of(name: str) -> tuple[float, float]:
             its = [mark for mark in self.marks if mark.estimator == name]
             return min(mark.coverage for mark in its), math.sqrt(sum(mark.rmse**2 for mark in its) / len(its))
 
-        names = list(dict.fromkeys(mark.estimator for mark in self.marks))
+        refused = {mark.estimator for mark in self.marks if mark.answered < LEAST_ANSWERED}
+        names = [name for name in dict.fromkeys(mark.estimator for mark in self.marks) if name not in refused]
         fine = [name for name in names if of(name)[0] >= 0.9]
-        return min(fine, key=lambda name: of(name)[1]) if fine else max(names, key=lambda name: of(name)[0])
+        if fine:
+            return min(fine, key=lambda name: of(name)[1])
+        return max(names, key=lambda name: of(name)[0], default=None)
 
     def in_words(self) -> str:
         """Return which estimator to believe, and what choosing by it comes to, in two sentences."""
         name = self.to_believe
+        where = f"In {self.n_logs:,} logs of a twin with {self.rounds:,} {self.unit}s and this logging policy, "
+        if name is None:
+            return f"{where}every estimator was refused in more than a tenth: such a log cannot tell."
         choice = next(each for each in self.choices if each.estimator == name)
+        title = next(mark.title for mark in self.marks if mark.estimator == name)
         return (
-            f"In {self.n_logs:,} logs of a twin with {self.rounds:,} rounds and this logging policy, "
-            f"{ESTIMATORS[name].title} is the one to believe. Choosing the candidate that it likes best picks one "
+            f"{where}{title} is the one to believe. Choosing the candidate that it likes best picks one "
             f"worse than the logging policy in {100 * choice.worse_than_logging:.0f} % of them."
         )
 
@@ -240,11 +260,11 @@ def report_card(
             on_log(k + 1, n_logs)
     true = np.asarray(list(truth.values()))
     marks = tuple(
-        _mark(name, policy, true[place], values[name][:, place], lows[name][:, place], highs[name][:, place])
+        mark(name, row.title, policy, true[place], values[name][:, place], lows[name][:, place], highs[name][:, place])
         for place, policy in enumerate(truth)
-        for name in rows
+        for name, row in rows.items()
     )
-    choices = tuple(_choice(name, values[name], true, logging_value) for name in rows)
+    choices = tuple(choice(name, values[name], true, logging_value) for name in rows)
     return ReportCard(n_logs, len(twin.rounds), logging_value, marks, choices)
 
 
@@ -269,18 +289,38 @@ def _with_models(log: LoggedRounds, target: Floats, fits: set[str], model: str, 
     return found
 
 
-def _mark(name: str, policy: str, truth: float, values: Floats, lows: Floats, highs: Floats) -> Mark:
-    n, spread = len(values), float(values.std(ddof=1))
-    bias = float(values.mean() - truth)
+def mark(name: str, title: str, policy: str, truth: float, values: Floats, lows: Floats, highs: Floats) -> Mark:
+    """Return how an estimator did.
+
+    Args:
+        name, title, policy: of whom.
+        truth: the policy's value.
+        values, lows, highs: of the estimate and its interval in each log, NaN where it was refused, shape (B,).
+    """
+    is_known = np.isfinite(values)
+    values, lows, highs = values[is_known], lows[is_known], highs[is_known]
+    n, answered = len(values), float(is_known.mean())
+    if n < 2:
+        nan = math.nan
+        return Mark(name, policy, title, float(truth), nan, nan, nan, nan, nan, nan, answered)
+    spread, bias = float(values.std(ddof=1)), float(values.mean() - truth)
     held = float(((lows <= truth) & (truth <= highs)).mean())
     rmse = math.sqrt(float(((values - truth) ** 2).mean()))
-    return Mark(
-        name, policy, float(truth), bias, spread / math.sqrt(n), spread, rmse, held, float((highs - lows).mean())
-    )
+    width = float((highs - lows).mean())
+    return Mark(name, policy, title, float(truth), bias, spread / math.sqrt(n), spread, rmse, held, width, answered)
 
 
-def _choice(name: str, values: Floats, truth: Floats, logging_value: float) -> Choice:
-    """Return what choosing by an estimator comes to; the candidate that it likes best is chosen, whatever it says."""
-    chosen = truth[values.argmax(axis=1)]
+def choice(name: str, values: Floats, truth: Floats, logging_value: float) -> Choice:
+    """Return what comes of choosing the candidate that an estimator likes best, whatever it says.
+
+    Args:
+        name: of the estimator.
+        values: of each candidate in each log, NaN where it was refused, shape (B, P); with none, nothing changes.
+        truth: of each candidate, shape (P,).
+        logging_value: of the policy in use.
+    """
+    is_known = np.isfinite(values).any(axis=1)
+    liked = np.where(np.isfinite(values), values, -np.inf).argmax(axis=1)
+    chosen = np.where(is_known, truth[liked], logging_value)
     best = max(float(truth.max()), logging_value)
     return Choice(name, float((chosen < logging_value).mean()), float((best - chosen).mean()))

@@ -12,8 +12,11 @@ from click.core import ParameterSource
 from experiments.run_options import output_folder, plain_console, writing
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from experiments.offline.evaluation import OfflineEvaluation
     from experiments.offline.logs.logged import Floats, LoggedRounds
+    from experiments.offline.logs.trajectories import LoggedTrajectories
     from experiments.offline.replay import Replay
     from experiments.offline.report.reading import Read
     from experiments.offline.report_card import ReportCard
@@ -120,7 +123,7 @@ def evaluate(
     from experiments.offline.report.reading import read_as_asked
     from experiments.results import write_json, write_text
 
-    _require_fitting(is_sequential, discount_per_day, states, n_twins, learners, reward_range)
+    _require_fitting(is_sequential, discount_per_day, states, learners, reward_range)
     options: dict[str, Any] = {
         "estimators": estimators or None,
         "model": model,
@@ -136,7 +139,11 @@ def evaluate(
         targets = {policy: named_target(policy, rounds) for policy in policies}
         found = _evaluated(read, targets, states, options)
         answerable = {each.policy: targets[each.policy] for each in found if not each.is_refused}
-        card = _card(rounds, answerable, estimators, model, n_twins, seed) if n_twins and answerable else None
+        card: ReportCard | None
+        if n_twins and read.episodes is not None:
+            card = _episode_card(log, read.episodes, policies, estimators, states, n_twins, seed, discount or 1.0)
+        else:
+            card = _card(rounds, answerable, estimators, model, n_twins, seed) if n_twins and answerable else None
         replays = [_replayed(rounds, kind, confidence, seed) for kind in learners]
     except (ValueError, OSError) as error:
         from experiments.faults import ConfigError
@@ -197,11 +204,40 @@ def _card(
     n_logs: int,
     seed: int,
 ) -> ReportCard:
-    """Return the report card; tells how far it is, and how long the rest may take."""
-    import time
-
+    """Return the report card."""
     from experiments.offline.estimators.catalogue import ESTIMATORS
     from experiments.offline.report_card import report_card, twin_of
+
+    twin = twin_of(rounds, "by_action" if model != "by_action" else "boosted", seed=seed)
+    names = estimators or tuple(ESTIMATORS)
+    return report_card(twin, targets, estimators=names, model=model, n_logs=n_logs, seed=seed, on_log=_telling())
+
+
+def _episode_card(
+    log: Path,
+    episodes: LoggedTrajectories,
+    policies: tuple[str, ...],
+    estimators: tuple[str, ...],
+    states: tuple[str, ...],
+    n_logs: int,
+    seed: int,
+    discount_per_day: float,
+) -> ReportCard:
+    """Return the report card of a ledger's episodes."""
+    from experiments.offline.episode_card import episode_card, named_policy, twin_of_ledger
+    from experiments.offline.logs.ledgers import is_ledger
+
+    if not is_ledger(log):
+        raise click.UsageError("--report-card: with --sequential it needs a ledger, whose twin can be simulated.")
+    twin = twin_of_ledger(log, episodes.n_episodes, discount_per_day)
+    candidates = {name: named_policy(name, twin) for name in policies}
+    chosen = {"estimators": estimators or None, "states": states or None}
+    return episode_card(twin, candidates, n_logs=n_logs, seed=seed, on_log=_telling(), **chosen)
+
+
+def _telling() -> Callable[[int, int], None]:
+    """Return what tells now and then how far a report card is, and how long the rest may take."""
+    import time
 
     began = told = time.monotonic()
 
@@ -213,9 +249,7 @@ def _card(
             left = (now - began) / done * (of - done)
             click.echo(f"Report card: {done:,} of {of:,} twin logs, about {left:.0f} s left", err=True)
 
-    twin = twin_of(rounds, "by_action" if model != "by_action" else "boosted", seed=seed)
-    names = estimators or tuple(ESTIMATORS)
-    return report_card(twin, targets, estimators=names, model=model, n_logs=n_logs, seed=seed, on_log=on_log)
+    return on_log
 
 
 def _replayed(rounds: LoggedRounds, kind: str, confidence: float, seed: int) -> Replay:
@@ -230,16 +264,14 @@ def _print_card(card: ReportCard) -> None:
     from rich import box
     from rich.table import Table
 
-    from experiments.offline.estimators.catalogue import ESTIMATORS
-
     console = plain_console()
     console.print(card.in_words(), style="bold", highlight=False)
     table = Table(
         "estimator", "policy", "truth", "bias", "error (RMSE)", "coverage", box=box.SIMPLE_HEAD, pad_edge=False
     )
     for mark in card.marks:
-        cells = (f"{mark.truth:.4g}", f"{mark.bias:+.3g}", f"{mark.rmse:.3g}", f"{100 * mark.coverage:.0f} %")
-        table.add_row(ESTIMATORS[mark.estimator].title, mark.policy, *cells)
+        cells = (f"{mark.truth:.4g}", *mark.cells())
+        table.add_row(mark.title, mark.policy, *cells)
     console.print(table)
 
 
@@ -264,13 +296,12 @@ def _require_fitting(
     is_sequential: bool,
     discount_per_day: float | None,
     states: tuple[str, ...],
-    n_twins: int | None,
     learners: tuple[str, ...],
     reward_range: tuple[float, float] | None,
 ) -> None:
     """Raise a UsageError where options do not go together."""
     if is_sequential:
-        for option, given in (("--report-card", n_twins), ("--replay", learners), ("--reward-range", reward_range)):
+        for option, given in (("--replay", learners), ("--reward-range", reward_range)):
             if given:
                 raise click.UsageError(f"{option}: is of single decisions; leave it or --sequential out.")
     elif discount_per_day is not None or states:

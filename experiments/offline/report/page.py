@@ -10,7 +10,6 @@ from pathlib import Path
 from types import MappingProxyType
 
 from experiments.offline.diagnostics import Diagnosis
-from experiments.offline.estimators.catalogue import ESTIMATORS
 from experiments.offline.evaluation import OfflineEvaluation
 from experiments.offline.quality.calibration import Calibration
 from experiments.offline.replay import Replay
@@ -116,15 +115,16 @@ def _propensities(found: Mapping[str, Calibration]) -> list[str]:
 def _card(card: ReportCard) -> list[str]:
     rows = [
         (
-            ESTIMATORS[mark.estimator].title, mark.policy, f"{mark.truth:.5g}", f"{mark.bias:+.3g}",
-            f"{mark.rmse:.3g}", f"{100 * mark.coverage:.0f} %",
+            mark.title, mark.policy, f"{mark.truth:.5g}", *mark.cells(),
         )
         for mark in card.marks
     ]  # fmt: skip
     head = ("estimator", "policy", "truth in the twin", "bias", "error (RMSE)", "coverage of 95 %")
+    kinder = "It is kinder than the world: an estimator that fails here will fail there; one that does well may not."
     note = (
-        "The twin has the log's users, contexts, size and logging policy; its rewards come from a model of the log. It "
-        "is kinder than the world: an estimator that fails here will fail there; one that does well here may not."
+        f"The twin has the log's users, contexts, size and logging policy; its rewards are a model's. {kinder}"
+        if card.unit == "round"
+        else f"The twin is the ledger's scenario with as many users, their time and the logging policy. {kinder}"
     )
     return ["<h2>Report card</h2>", f"<p>{_(card.in_words())}</p>", _table(head, rows), f"<p class=faint>{_(note)}</p>"]
 

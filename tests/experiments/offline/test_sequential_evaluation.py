@@ -230,7 +230,11 @@ def test_a_ledgers_episodes_by_the_command(tmp_path: Path, monkeypatch: pytest.M
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--sequential", "--report-card", "5"), "--report-card: is of single decisions; leave it or --sequential out"),
+        (("--sequential", "--replay", "linucb"), "--replay: is of single decisions; leave it or --sequential out"),
+        (
+            ("--sequential", "--report-card", "5"),
+            "--report-card: with --sequential it needs a ledger",
+        ),
         (("--discount-per-day", "0.9"), "--discount-per-day: is of whole episodes; add --sequential"),
         (("--state", "tired"), "--state: is of whole episodes; add --sequential"),
         (("--sequential", "--set", "episode="), "episode: expected the column that says whose episode a row is"),
