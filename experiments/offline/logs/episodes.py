@@ -87,7 +87,8 @@ def read_trajectories(
 def ledger_trajectories(folder: Path, discount_per_day: float = 1.0) -> tuple[LoggedTrajectories, tuple[str, ...]]:
     """Return a ledger's episodes, with all decisions, and what was left out, in words.
 
-    A decision in which only silence was eligible is one without a choice, of ratio 1 under every policy.
+    A decision in which only silence was eligible is one without a choice, of ratio 1 under every policy. An episode
+    whose first decisions, or some between, are not in the ledger has no known beginning or product: it is left out.
 
     Args:
         folder: of the ledger.
@@ -95,12 +96,22 @@ def ledger_trajectories(folder: Path, discount_per_day: float = 1.0) -> tuple[Lo
 
     Raises:
         LedgerError: it is damaged, or no ledger.
-        LogError: no decision is left; a reward is missing before an episode's last decision.
+        LogError: no decision is left, with what was left out; a reward is missing before an episode's last decision.
     """
     rows = read_decisions(folder, COLUMNS)
     arrays = rows.arrays()
     order = np.lexsort((arrays["step"], arrays["episode_id"]))
     read = {name: values[order] for name, values in arrays.items()}
+    told = []
+    is_whole = _whole(read["episode_id"], read["step"])
+    if not is_whole.all():
+        n, of = (len(np.unique(ids)) for ids in (read["episode_id"][~is_whole], read["episode_id"]))
+        told.append(
+            f"{n:,} of {of:,} episodes are left out: their first decisions, or some between, are not in the ledger."
+        )
+        read = {name: values[is_whole] for name, values in read.items()}
+    if not is_whole.any():
+        raise LogError([*told, "decisions: expected at least one of an episode that is whole, got none"])
     episodes = read["episode_id"].view(np.int64)
     is_last = np.append(episodes[1:] != episodes[:-1], True)
     # A decision's own column has the hours since the one before it.
@@ -127,9 +138,18 @@ def ledger_trajectories(folder: Path, discount_per_day: float = 1.0) -> tuple[Lo
         probabilities=read["probabilities"], eligible=read["eligible"], elapsed_hours=elapsed,
         users=read["user_id"].view(np.int64), discount_per_hour=discount_per_day ** (1.0 / HOURS_A_DAY),
     )  # fmt: skip
-    n = int((~is_known).sum())
-    told = (f"{n:,} of {len(is_known):,} decisions are left out: their reward was not known yet.",) if n else ()
-    return log, told
+    if n := int((~is_known).sum()):
+        told.append(f"{n:,} of {len(is_known):,} decisions are left out: their reward was not known yet.")
+    return log, tuple(told)
+
+
+def _whole(episodes: Any, steps: Any) -> Bools:
+    """Return whether the episode of each row has the steps 0, 1, 2, ...; rows in the order of episode and step."""
+    if not len(episodes):
+        return np.zeros(0, np.bool_)
+    is_last = np.append(episodes[1:] != episodes[:-1], True)
+    episode_of = np.cumsum(is_last) - is_last
+    return np.asarray(np.bincount(episode_of, steps != _steps(is_last))[episode_of] == 0.0, np.bool_)
 
 
 def _after_last(folder: Path, episodes: Any) -> Floats:

@@ -13,7 +13,7 @@ from experiments.offline.logs.episodes import ledger_trajectories, read_trajecto
 from experiments.offline.logs.faults import LogError
 from experiments.offline.logs.mapping import LogMapping
 from experiments.offline.logs.tables import ROW
-from policies.ledger import read_decisions
+from policies.ledger import LedgerWriter, read_decisions
 from tests.experiments.offline.episodes import TinyMdp
 from tests.experiments.recordings import N, environment, recorded
 
@@ -154,6 +154,38 @@ def test_a_ledgers_episodes(tmp_path: Path) -> None:
         (np.cumsum(log.elapsed_hours) - log.elapsed_hours)[log.starts], np.diff(np.append(log.starts, len(log)))
     )[1:][inside[:-1]])  # fmt: skip
     np.testing.assert_allclose(log.elapsed_hours[log.is_last].sum(), written.endings.elapsed_hours.sum())
+
+
+def test_a_ledgers_episodes_that_are_not_whole_are_left_out_and_counted(tmp_path: Path) -> None:
+    """Without the first decision of one and the third of another the rest is the log without both."""
+    written = recorded(tmp_path / "ledger", environment())
+    whole, _ = ledger_trajectories(tmp_path / "ledger")
+    d = written.decisions
+    cut, gap = (int(whole.episodes.view(np.uint64)[whole.starts[k]]) for k in (0, 1))
+    is_lost = ((d.episode_id == cut) & (d.step == 0)) | ((d.episode_id == gap) & (d.step == 2))
+    assert is_lost.sum() == 2
+    header = read_decisions(tmp_path / "ledger").header
+    with LedgerWriter(tmp_path / "part", header) as writer:
+        writer.write(d.take(~is_lost))
+        writer.write_endings(written.endings)
+    log, told = ledger_trajectories(tmp_path / "part")
+    expected = f"2 of {N} episodes are left out: their first decisions, or some between, are not in the ledger."
+    assert told == (expected,)
+    kept = whole.take(np.arange(N) >= 2)
+    for name in ("rewards", "actions", "steps", "episodes", "elapsed_hours", "is_terminated"):
+        np.testing.assert_array_equal(getattr(log, name), getattr(kept, name), err_msg=name)
+    with LedgerWriter(tmp_path / "late", header) as writer:
+        writer.write(d.take(d.step > 0))
+    with pytest.raises(LogError, match=rf"{N} of {N} episodes are left out(.|\n)*expected at least one of an episode"):
+        ledger_trajectories(tmp_path / "late")
+
+
+def test_a_ledger_without_a_decision(tmp_path: Path) -> None:
+    written = recorded(tmp_path / "ledger", environment())
+    with LedgerWriter(tmp_path / "empty", read_decisions(tmp_path / "ledger").header) as writer:
+        writer.write(written.decisions.take(np.zeros(len(written.decisions.reward), np.bool_)))
+    with pytest.raises(LogError, match=r"^decisions: expected at least one of an episode that is whole, got none$"):
+        ledger_trajectories(tmp_path / "empty")
 
 
 def test_a_reward_that_is_not_known_yet_ends_the_episode_before_it(
