@@ -15,6 +15,8 @@ from experiments.offline.logs.faults import LogError
 from experiments.offline.logs.logged import Floats, probability_faults
 from experiments.offline.logs.trajectories import LoggedTrajectories
 
+MOST_PRODUCT = 1e100  # of ratios, whose square, times rewards and summed over episodes, is still a number
+
 
 @dataclass(frozen=True, eq=False)
 class QValues:
@@ -56,14 +58,15 @@ class WeighedTrajectories:
         """rho_{0:t}, shape (E, T); after an episode's end the last: in the absorbing state nothing is chosen.
 
         Raises:
-            ValueError: a product is too large for a number.
+            ValueError: a product is too large for its square to be reckoned with.
         """
         with np.errstate(over="ignore", invalid="ignore"):
             found = np.asarray(np.cumprod(self.log.padded(self.ratios, 1.0), axis=1), np.float64)
-        if not np.isfinite(found).all():
-            episode, step = np.argwhere(~np.isfinite(found))[0]
+        is_odd = ~(found <= MOST_PRODUCT)
+        if is_odd.any():
+            episode, step = np.argwhere(is_odd)[0]
             raise ValueError(
-                f"products of ratios: expected finite numbers, got {found[episode, step]} in episode "
+                f"products of ratios: expected at most {MOST_PRODUCT:g}, got {found[episode, step]:.3g} in episode "
                 f"{self.log.episodes[self.log.starts[episode]]} at step {step}: horizons like this need "
                 f"marginalised_is or a fitted Q"
             )
