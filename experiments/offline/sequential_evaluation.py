@@ -10,7 +10,7 @@ lack support.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -32,6 +32,7 @@ from experiments.offline.weighed import weigh
 from experiments.offline.weighed_trajectories import QValues, WeighedTrajectories, weigh_trajectories
 from simulator.config import did_you_mean
 
+LEAST_SHARE = 0.01  # of all episodes, that the effective sample size must come to
 MOST_OFF = 6.0  # standard errors of the mean product from 1: products are skewed, and their errors look too small
 LEAST_MET = 10.0  # episodes that meet in a state at a step, on average, so that averaging takes variance away
 MOST_CHANGE = 0.05  # of the largest value, that the iterations of a fitted Q which were not made might still move
@@ -99,7 +100,7 @@ def evaluate_trajectories(
                 each, row.title, interval_of(terms), interval_of(difference(terms, logged)), None,
                 leverage(terms, log.clusters)[1], is_uncorrected=row.weights == "none",
             )  # fmt: skip
-    told = (*warnings, *diagnosis.warnings, *_warnings(log))
+    told = (*warnings, *diagnosis.warnings, *_warnings(log, found))
     titles = {rows[each].title: why for each, why in refused.items()}
     return OfflineEvaluation(
         name, log_name, interval_of(logged), found, None, diagnosis, told, unit="episode", refused=titles
@@ -165,6 +166,11 @@ def _why(weights: Floats, n_decisions: int) -> str | None:
         return (
             f"{over} leave an effective sample size of {effective:.1f} of {n:,} episodes (at least "
             f"{LEAST_EFFECTIVE:g} are needed)"
+        )
+    if effective < LEAST_SHARE * n:
+        return (
+            f"{over} leave an effective sample size of {effective:,.1f} of {n:,} episodes, {100 * effective / n:.2g} % "
+            f"(at least {100 * LEAST_SHARE:g} % are needed)"
         )
     few = float(np.sort(weights)[-FEW:].sum())
     if few > MOST_BY_FEW * total and n > 2 * FEW:
@@ -239,10 +245,17 @@ def _iterations(log: LoggedTrajectories) -> int:
     return min(max(5 * log.horizon, FEWEST_ITERATIONS), MOST_ITERATIONS)
 
 
-def _warnings(log: LoggedTrajectories) -> tuple[str, ...]:
-    n = int((log.is_truncated & ~log.is_terminated).sum())
-    if not n:
-        return ()
-    days = np.median(log.hours[log.ends]) / 24.0
-    told = f"{n:,} of {log.n_episodes:,} episodes go on after the log: values are of what is logged, {days:.3g} days"
-    return (f"{told} of an episode at the median.",)
+def _warnings(log: LoggedTrajectories, found: Mapping[str, PolicyEstimate]) -> Iterator[str]:
+    """Yield what to keep in mind of the estimates that are given."""
+    if n := int((log.is_truncated & ~log.is_terminated).sum()):
+        days = np.median(log.hours[log.ends]) / 24.0
+        yield (
+            f"{n:,} of {log.n_episodes:,} episodes go on after the log: values are of what is logged, {days:.3g} days "
+            f"of an episode at the median."
+        )
+    for each in found.values():
+        if each.is_uncorrected:
+            yield (
+                f"{each.title} has no propensities to correct it: it is as right as its regression, and its interval "
+                f"knows how episodes begin, not how wrong the regression is."
+            )

@@ -55,7 +55,7 @@ def with_propensities(rounds: LoggedRounds, *, n_folds: int = 5, seed: int = 0) 
     """
     if rounds.propensities is not None:
         raise ValueError("with_propensities: expected a log without propensities, got one that has them")
-    if rounds.context is None:
+    if rounds.context is None or not rounds.features:
         raise ValueError("with_propensities: expected features that the action may have depended on, got none")
     counts = np.bincount(rounds.actions, minlength=rounds.n_actions)
     if (counts == 0).any():

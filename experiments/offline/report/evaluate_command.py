@@ -136,7 +136,7 @@ def evaluate(
         discount = (1.0 if discount_per_day is None else discount_per_day) if is_sequential else None
         read = read_as_asked(log, mapping, settings, discount)
         rounds, calibration = read.rounds, read.calibration
-        targets = {policy: named_target(policy, rounds) for policy in policies}
+        targets = {policy: named_target(policy, rounds, is_in_order=read.is_in_order) for policy in policies}
         found = _evaluated(read, targets, states, options)
         answerable = {each.policy: targets[each.policy] for each in found if not each.is_refused}
         card: ReportCard | None

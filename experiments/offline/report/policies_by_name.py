@@ -21,7 +21,7 @@ KNOWN = (
 )
 
 
-def named_target(name: str, rounds: LoggedRounds) -> Floats:
+def named_target(name: str, rounds: LoggedRounds, *, is_in_order: bool = True) -> Floats:
     """Return a policy's probabilities in each round, shape (N, A).
 
     Args:
@@ -29,6 +29,7 @@ def named_target(name: str, rounds: LoggedRounds) -> Floats:
             for a log whose features and actions are the vocabulary's; or of a table with a column for each action and
             a row for each round.
         rounds: the log.
+        is_in_order: whether rounds stand as they were written; else the rows of a table would be taken for others'.
 
     Raises:
         ValueError, LogError: none of these, or it does not fit the log; the message says what was expected.
@@ -42,6 +43,11 @@ def named_target(name: str, rounds: LoggedRounds) -> Floats:
     if name.endswith(".json"):
         return _of_document(Path(name), rounds)
     if name.endswith((".csv", ".parquet")):
+        if not is_in_order:
+            raise ValueError(
+                f"policy {name!r}: expected a policy document, or a name: a ledger's episodes are in another order "
+                f"than its decisions, so a table's rows would be taken for those of others"
+            )
         return _of_table(Path(name), rounds)
     hint = did_you_mean(name, ("uniform", "logging", *(f"always:{action}" for action in rounds.action_names)))
     raise ValueError(f"policy {name!r}: expected {', '.join(KNOWN)}.{hint}")

@@ -28,6 +28,7 @@ class Read(NamedTuple):
         name: of the log.
         warnings: what was left out, and what was estimated.
         calibration: how estimated propensities came true, by action; empty: they were logged.
+        is_in_order: whether decisions stand as they were written; a ledger's episodes do not.
     """
 
     rounds: LoggedRounds
@@ -35,6 +36,7 @@ class Read(NamedTuple):
     name: str
     warnings: tuple[str, ...]
     calibration: dict[str, Calibration]
+    is_in_order: bool = True
 
 
 def read_as_asked(
@@ -59,7 +61,7 @@ def read_as_asked(
             rounds, told = ledger_rounds(log)
             return Read(rounds, None, log.name, told, {})
         episodes, told = ledger_trajectories(log, discount_per_day)
-        return Read(episodes.to_rounds(), episodes, log.name, told, {})
+        return Read(episodes.to_rounds(), episodes, log.name, told, {}, is_in_order=False)
     if mapping is None:
         raise click.UsageError(
             f"--mapping: expected one, since {log} is no ledger: a YAML file, or a name of configs/logs."

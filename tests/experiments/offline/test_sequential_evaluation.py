@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+import tracemalloc
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -118,6 +119,109 @@ def test_products_that_are_not_one_on_average_are_refused() -> None:
     assert "on average, where 1 is expected" in found.refused["trajectory-wise IS"]
 
 
+def test_products_beyond_what_can_be_squared_are_refused() -> None:
+    """Six hundred heads of one user, each of a ratio of 1.94: a product of 1e172, whose square is no number."""
+    log = walks(60, 600, 1)
+    actions = np.where(log.episodes == 0, 1, log.actions)
+    found = evaluate_trajectories(replace(log, actions=actions), np.tile([0.03, 0.97], (len(log), 1)))
+    told = "products of ratios: expected at most 1e+100, got"
+    assert {title for title, why in found.refused.items() if why.startswith(told)} == {
+        row.title for row in SEQUENTIAL.values() if row.weights in ("episode", "step")
+    }
+    assert "marginalised_is" in found.estimates
+
+
+def test_less_than_one_episode_in_a_hundred_is_refused() -> None:
+    """Ten coins, .94 of heads in place of .5: a ratio's mean square is 2 (.94 ** 2 + .06 ** 2) = 1.77.
+
+    To the tenth that is 309, so some 65 of 20,000 episodes are left: more than thirty, and .3 %.
+    """
+    log = walks(20_000, 10, 6)
+    heads = log.rewards.reshape(-1, 10).sum(axis=1)
+    products = 1.88**heads * 0.12 ** (10 - heads)
+    effective = products.sum() ** 2 / (products @ products)
+    assert 30.0 < effective < 200.0
+    target = np.tile([0.06, 0.94], (len(log), 1))
+    found = evaluate_trajectories(log, target, estimators=("weighted_trajectory_is", "marginalised_is"))
+    share = f"{effective:,.1f} of 20,000 episodes, {100 * effective / 20_000:.2g} % (at least 1 % are needed)"
+    assert found.refused["weighted trajectory IS"].endswith(share)
+    assert found.estimates.keys() == {"marginalised_is"}
+
+
+def test_ten_episodes_with_more_than_half_of_all_weight_are_refused() -> None:
+    """Ten products of 100 and 990 of .98: 1,000 of 1,970.2, that is 51 %, of an effective size of 38."""
+    log = walks(1_000, 2, 7)
+    is_first, is_few = log.steps == 0, log.episodes < 10
+    heads = np.where(is_first, np.where(is_few, 0.01, 0.5), 0.5)
+    target = np.where(is_first, np.where(is_few, 1.0, 0.49), 0.5)
+    log = replace(
+        log,
+        actions=np.ones(len(log), np.int64),
+        propensities=heads,
+        probabilities=np.column_stack([1.0 - heads, heads]),
+    )
+    found = evaluate_trajectories(
+        log, np.column_stack([1.0 - target, target]), estimators=("trajectory_is", "marginalised_is")
+    )
+    assert not found.diagnosis.refusals
+    expected = "products of ratios over 1 decision leave 10 of 1,000 episodes with 51 % of all weight"
+    assert found.refused == {"trajectory-wise IS": expected}
+
+
+def test_a_user_with_every_episode_twice_is_no_more_certain() -> None:
+    """Errors of value and gain are by user: what one user repeats adds nothing."""
+    once = replace(WORLD.drawn(200, 2), final_observations=None, final_eligible=None)
+    rows = np.concatenate([np.arange(len(once)), np.arange(len(once))])
+    again = replace(
+        once,
+        **{name: getattr(once, name)[rows] for name in (
+            "actions", "rewards", "observations", "steps", "is_terminated", "is_truncated", "propensities",
+            "probabilities", "eligible", "elapsed_hours",
+        )},
+        episodes=np.concatenate([once.episodes, once.episodes + 1_000]),
+        users=np.concatenate([once.episodes, once.episodes]),
+    )  # fmt: skip
+    names = [name for name, row in SEQUENTIAL.items() if not row.needs_q]
+    one, two = (
+        evaluate_trajectories(log, WORLD.target_in(states_of(log)), estimators=names, states=("state",))
+        for log in (once, again)
+    )
+    for name, each in one.estimates.items():
+        for a, b in ((each.interval, two.estimates[name].interval), (each.gain, two.estimates[name].gain)):
+            assert (b.value, b.low, b.high) == pytest.approx((a.value, a.low, a.high), rel=1e-9), name
+
+
+def test_what_no_propensity_corrects_is_said() -> None:
+    log = walks(200, 5, 8)
+    target = np.tile([0.4, 0.6], (len(log), 1))
+    told = "fitted Q evaluation has no propensities to correct it"
+    assert any(each.startswith(told) for each in evaluate_trajectories(log, target).warnings)
+    without = evaluate_trajectories(log, target, estimators=("weighted_dr",))
+    assert not any(told in each for each in without.warnings)
+
+
+def test_one_long_episode_among_many_short_ones_needs_no_table_of_actions() -> None:
+    """A thousand episodes, one of them of a thousand steps, twenty actions: a table of all would hold 160 MB."""
+    rng = np.random.default_rng(9)
+    lengths = np.append(1_000, np.ones(999, np.int64))
+    n = int(lengths.sum())
+    episodes = np.repeat(np.arange(1_000), lengths)
+    steps = np.append(np.arange(1_000), np.zeros(999, np.int64))
+    log = LoggedTrajectories(
+        rng.integers(20, size=n), rng.random(n), tuple(f"a{k}" for k in range(20)), np.zeros((n, 1)), ("nothing",),
+        episodes, steps, is_terminated=np.zeros(n, np.bool_), is_truncated=np.append(np.diff(episodes) != 0, True),
+        propensities=np.full(n, 0.05), probabilities=np.full((n, 20), 0.05),
+    )  # fmt: skip
+    tracemalloc.start()
+    try:
+        found = evaluate_trajectories(log, np.full((n, 20), 0.05))
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert found.estimates["per_decision_is"].interval.value == pytest.approx(float(log.returns.mean()))
+    assert peak < 100e6
+
+
 def test_states_that_hardly_anyone_meets_in_are_refused() -> None:
     log = walks(200, 10, 2)
     noisy = replace(log, observations=np.random.default_rng(0).normal(size=(len(log), 1)))
@@ -225,6 +329,34 @@ def test_a_ledgers_episodes_by_the_command(tmp_path: Path, monkeypatch: pytest.M
         assert each["value"] == pytest.approx(same["logged"]["value"], rel=1e-9)
     assert silent["is_refused"]
     assert math.isnan(silent["logged"]["value"]) is False
+    pl.DataFrame({"slot0.push": [0.5]}).write_csv("table.csv")
+    refused = run("ledger", "--policy", "table.csv", "--sequential")
+    assert refused.exit_code == 1
+    assert "a ledger's episodes are in another order than its decisions" in " ".join(refused.stderr.split())
+
+
+def test_the_command_where_every_estimator_is_refused(visits: Path) -> None:
+    """Ten visits: fewer than thirty by any weights; reasons are told, written and drawn, and the exit code is 2."""
+    pl.read_csv("visits.csv").head(40).write_csv("few.csv")
+    done = run(
+        "few.csv", "--mapping", "visits.yaml", "--policy", "logging", "--sequential", "--estimator", "trajectory_is",
+        "--estimator", "weighted_dr", "--out", "found",
+    )  # fmt: skip
+    assert done.exit_code == 2
+    expected = "trajectory-wise IS: products of ratios over 1 decision leave an effective sample size of 10.0 of 10"
+    assert expected in " ".join(done.output.split())
+    told = json.loads((visits / "found" / "evaluation.json").read_text(encoding="utf-8"))["evaluations"][0]
+    assert told["is_refused"]
+    assert told["refused"].keys() == {"trajectory-wise IS", "weighted DR"}
+    assert expected in (visits / "found" / "evaluation.html").read_text(encoding="utf-8")
+    assert (visits / "found" / "evaluation.png").stat().st_size > 0
+
+
+def test_propensities_of_episodes_that_nothing_is_known_of(visits: Path) -> None:
+    Path("bare.yaml").write_text("kind: log-mapping\naction: arm\nreward: earned\nepisode: visit\n", encoding="utf-8")
+    done = run("visits.csv", "--mapping", "bare.yaml", "--policy", "uniform", "--sequential")
+    assert done.exit_code == 1
+    assert "expected features that the action may have depended on, got none" in " ".join(done.stderr.split())
 
 
 @pytest.mark.parametrize(
