@@ -54,6 +54,7 @@ class Interval:
         }
 
 
+SEQUENCE_BEST_AT = 10_000  # rounds after which a watched interval is tightest
 Reach = Literal["reward", "value", "gain"]
 
 
@@ -140,7 +141,8 @@ def interval(
             raise ValueError("bernstein: expected a range of rewards, such as (0, 1), got none")
         return empirical_bernstein(terms, *limits, users, confidence)
     if method == "sequence":
-        low, high = asymptotic_sequence(terms, users, confidence)
+        # One rho at every look: a rho that followed the number of rounds would be another sequence each time.
+        low, high = asymptotic_sequence(terms, users, confidence, best_at=SEQUENCE_BEST_AT)
         return Interval(terms.value, float(low[-1]), float(high[-1]), confidence, "confidence sequence")
     method_of(method)
     return asymptotic(terms, users, confidence)

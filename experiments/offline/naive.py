@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from experiments.offline.diagnostics import ODD_BALANCE, imbalance
+from experiments.offline.diagnostics import ODD_BALANCE, imbalance, odd_balance
 from experiments.offline.estimators.terms import Terms
 from experiments.offline.weighed import Weighed
 from simulator.measures import plain
@@ -28,6 +28,7 @@ class Naive:
         share: of rounds that agree, each counted by the target's probability of the action taken.
         imbalance: covariates of these rounds less those of all, in standard deviations, by feature.
         propensity_spread: standard deviation over mean of the propensities of the rounds that agree: 0 in a trial.
+        usual_imbalance: up to which an imbalance may be chance.
     """
 
     value: float
@@ -35,11 +36,12 @@ class Naive:
     share: float
     imbalance: dict[str, float]
     propensity_spread: float
+    usual_imbalance: float = ODD_BALANCE
 
     @property
     def is_confounded(self) -> bool:
         """Whether who was sent what depends on who they are: the value is then no estimate of the policy's."""
-        is_off = any(abs(value) > ODD_BALANCE for value in self.imbalance.values())
+        is_off = any(abs(value) > self.usual_imbalance for value in self.imbalance.values())
         return is_off or self.propensity_spread > ODD_BALANCE
 
     def in_words(self) -> str:
@@ -47,7 +49,7 @@ class Naive:
         if not self.is_confounded:
             return f"The naive mean is {self.value:.4g}; the rounds that agree are like all others."
         told = f"The naive mean, {self.value:.4g}, is confounded: "
-        if not self.imbalance or max(map(abs, self.imbalance.values())) <= ODD_BALANCE:
+        if not self.imbalance or max(map(abs, self.imbalance.values())) <= self.usual_imbalance:
             return told + "the log took these actions with unequal probabilities."
         name = max(self.imbalance, key=lambda each: abs(self.imbalance[each]))
         return told + f"{name!r} of the rounds that agree is off by {self.imbalance[name]:+.2f} standard deviations."
@@ -75,4 +77,4 @@ def naive(weighed: Weighed) -> Naive:
         mean = float(agrees @ rounds.propensities) / total
         spread = math.sqrt(float(agrees @ (rounds.propensities - mean) ** 2) / total) / mean
     error = terms.standard_error(rounds.clusters) if total else math.nan
-    return Naive(terms.value, error, total / len(rounds), imbalance(unweighed), spread)
+    return Naive(terms.value, error, total / len(rounds), imbalance(unweighed), spread, odd_balance(unweighed))

@@ -80,7 +80,7 @@ def evaluate_trajectories(
     rows = {each: sequential_estimator(each) for each in (SEQUENTIAL if estimators is None else estimators)}
     state_of = _states(log, states)
     bare = weigh_trajectories(log, target)
-    diagnosis = diagnose(weigh(log.to_rounds(), target))
+    diagnosis = diagnose(weigh(log.to_rounds(), target), is_of_episodes=True)
 
     def interval_of(terms: Terms) -> Interval:
         return interval(method, terms, log.clusters, confidence, replicates=replicates, seed=seed)
@@ -145,6 +145,11 @@ def _of_products(bare: WeighedTrajectories) -> dict[str, str | None]:
         reasons = (_why(products[:, step], step + 1) for step in _odd_steps(products[:, :n]))
         found[weights] = next((reason for reason in reasons if reason is not None), None)
     return found
+
+
+def odd_products(bare: WeighedTrajectories) -> str | None:
+    """Return why products of ratios over whole episodes cannot be weighed by; None: they can."""
+    return _of_products(bare)["episode"]
 
 
 def _odd_steps(products: Floats) -> list[int]:

@@ -29,8 +29,17 @@ def always(rounds: LoggedRounds, action: str) -> Floats:
 
 
 def logging(rounds: LoggedRounds) -> Floats:
-    """Return the logging policy's own probabilities; where only those of the actions taken are known, the actions."""
-    return taken(rounds) if rounds.probabilities is None else rounds.probabilities
+    """Return the logging policy's own probabilities.
+
+    Raises:
+        ValueError: only those of the actions taken are known.
+    """
+    if rounds.probabilities is None:
+        raise ValueError(
+            "policy 'logging': expected a log with the probability of every action, got one with those of the actions "
+            "taken: what the policy that made it is worth is the log's own mean"
+        )
+    return rounds.probabilities
 
 
 def taken(rounds: LoggedRounds) -> Floats:

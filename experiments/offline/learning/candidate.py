@@ -12,12 +12,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from experiments.compare import Estimate
-from experiments.offline.diagnostics import LEAST_EFFECTIVE
+from experiments.offline.diagnostics import LEAST_EFFECTIVE, diagnose
 from experiments.offline.estimators.sequential import weighted_per_decision_is, weighted_trajectory_is
 from experiments.offline.estimators.terms import Terms
 from experiments.offline.learning.networks import LearnedPolicy
 from experiments.offline.logs.trajectories import LoggedTrajectories
 from experiments.offline.models.folds import folds
+from experiments.offline.sequential_evaluation import odd_products
+from experiments.offline.weighed import weigh
 from experiments.offline.weighed_trajectories import WeighedTrajectories, weigh_trajectories
 from simulator.measures import plain
 
@@ -35,6 +37,7 @@ class Candidate:
         gain: over the mean return of that half, with the error of the difference.
         effective: how many of its episodes would tell as much without weights.
         episodes: of that half.
+        refusals: why that half cannot judge it: what it would do was not tried, or products of ratios are odd.
     """
 
     policy: LearnedPolicy
@@ -42,11 +45,12 @@ class Candidate:
     gain: Estimate
     effective: float
     episodes: int
+    refusals: tuple[str, ...] = ()
 
     @property
     def is_better(self) -> bool:
         """Whether it may call itself better than the policy that made the log."""
-        return self.effective >= LEAST_EFFECTIVE and self.gain.low > 0.0
+        return not self.refusals and self.effective >= LEAST_EFFECTIVE and self.gain.low > 0.0
 
     def in_words(self) -> str:
         """Return what can be said of it, in a sentence."""
@@ -55,6 +59,8 @@ class Candidate:
                 f"Nothing can be said of this policy: {self.effective:.1f} of {self.episodes:,} episodes do what it "
                 f"would do (at least {LEAST_EFFECTIVE:g} are needed)."
             )
+        if self.refusals:
+            return "Nothing can be said of this policy. " + " ".join(self.refusals)
         size = f"{self.gain.mean:+.4g} an episode (95 %: {self.gain.low:+.4g} to {self.gain.high:+.4g})"
         if self.is_better:
             return f"Better than the policy that made the log, by {size}, on users that it was not learned from."
@@ -68,6 +74,7 @@ class Candidate:
             "effective": plain(self.effective),
             "episodes": self.episodes,
             "is_better": self.is_better,
+            "refusals": list(self.refusals),
         }
 
 
@@ -88,7 +95,11 @@ def learned_candidate(
     half_of = folds(log.n_episodes, log.clusters, 2, seed)
     policy = learn(log.take(half_of == 0))
     judge = log.take(half_of == 1)
-    weighed = weigh_trajectories(judge, policy.probabilities(judge.observations, judge.eligibility))
+    target = policy.probabilities(judge.observations, judge.eligibility)
+    weighed = weigh_trajectories(judge, target)
+    refusals = [*diagnose(weigh(judge.to_rounds(), target), is_of_episodes=True).refusals]
+    if not refusals and (why := odd_products(weighed)):
+        refusals.append(f"It was refused, since {why}.")
     terms, logged = estimator(weighed), Terms(direct=judge.returns)
     weights = weighted_trajectory_is(weighed).scale
     assert weights is not None
@@ -96,4 +107,4 @@ def learned_candidate(
     effective = float(weights.sum()) ** 2 / squares if squares else 0.0
     moved = Terms(direct=terms.influence - logged.influence)
     gain = Estimate(terms.value - logged.value, moved.standard_error(judge.clusters))
-    return Candidate(policy, terms.value, gain, effective, judge.n_episodes)
+    return Candidate(policy, terms.value, gain, effective, judge.n_episodes, tuple(refusals))

@@ -64,6 +64,57 @@ def test_a_deterministic_log_is_refused() -> None:
     assert not diagnose(weigh(certain, taken(certain))).is_refused
 
 
+def test_a_rule_made_softer_is_refused_by_a_log_of_the_rule() -> None:
+    """Certainty of what was taken leaves nothing to the rest, in some rounds or in all."""
+    rounds = tossed(2_000)
+    assert rounds.propensities is not None
+    certain = replace(rounds, propensities=np.ones(2_000))
+    soft = 0.6 * taken(certain) + 0.4 * (1.0 - taken(certain))
+    assert diagnose(weigh(certain, soft)).refusals[0].startswith("The log is deterministic")
+    mostly = np.arange(2_000) >= 200
+    partly = replace(
+        rounds, actions=np.where(mostly, 0, rounds.actions), propensities=np.where(mostly, 1.0, rounds.propensities)
+    )
+    found = diagnose(weigh(partly, always(partly, "push")))
+    assert "Support is missing: the policy puts 90.0 % of its probability" in found.refusals[0]
+
+
+def test_a_weight_that_is_two_for_everyone_is_refused() -> None:
+    """It has no spread, and so no standard errors to be off by."""
+    rounds = tossed(2_000)
+    halved = replace(rounds, propensities=np.full(2_000, 0.25))
+    assert "The mean weight is 2.000, where 1 is expected" in diagnose(weigh(halved, uniform(halved))).refusals[0]
+
+
+def test_a_handful_of_users_is_refused() -> None:
+    """Three of two thousand users have nearly all the rounds: as many rounds, and hardly anyone."""
+    rounds = tossed(10_000)
+    users = np.where(np.arange(10_000) < 8_800, np.arange(10_000) % 3, np.arange(10_000))
+    found = diagnose(weigh(replace(rounds, users=users), uniform(rounds)))
+    assert found.effective == pytest.approx(10_000)
+    assert "A handful of users carries the estimate" in found.refusals[0]
+
+
+def test_an_action_that_hardly_ever_earned_is_refused_where_few_could_have() -> None:
+    """One reward in a hundred: none of 20 pushes earned; of 2,000 silences with none it would be telling."""
+    rounds = tossed(2_000)
+    assert rounds.propensities is not None
+    rewards = np.zeros(2_000)
+    rewards[np.flatnonzero(rounds.actions == 0)[:20]] = 1.0
+    poor = replace(rounds, rewards=rewards)
+    assert not diagnose(weigh(poor, always(poor, "push"))).is_refused  # some ten were to be expected of a thousand
+    few = poor.take(np.r_[np.flatnonzero(rounds.actions == 0), np.flatnonzero(rounds.actions == 1)[:200]])
+    share = 200 / len(few)
+    few = replace(few, propensities=np.where(few.actions == 1, share, 1.0 - share))
+    assert "Only 0 of the 20 rounds with a reward" in diagnose(weigh(few, always(few, "push"))).refusals[0]
+
+
+def test_small_segments_lack_an_action_by_chance() -> None:
+    rounds = tossed(2_000)
+    cities = replace(rounds, segments={"city": (np.arange(2_000) // 4).astype(str)})
+    assert not diagnose(weigh(cities, always(cities, "push"))).is_refused
+
+
 def test_missing_support_is_refused() -> None:
     """An action that the log never tries: over all, in a segment, or by its own probabilities."""
     rounds = tossed(500)
@@ -96,7 +147,7 @@ def test_a_handful_of_rounds_is_refused() -> None:
     p = rounds.propensities.copy()  # type: ignore[union-attr]
     p[np.flatnonzero(rounds.actions == 1)[:10]] = 0.5 / 60
     heavy = replace(rounds, propensities=p)
-    assert "10 of 1,000 hold" in diagnose(weigh(heavy, always(heavy, "push"))).refusals[0]
+    assert "10 of 1,000 rounds hold" in diagnose(weigh(heavy, always(heavy, "push"))).refusals[0]
 
 
 def test_wrong_propensities_are_told() -> None:

@@ -62,7 +62,7 @@ def test_the_gain_is_of_the_same_rounds() -> None:
 def test_words_and_gain_have_the_confidence_that_was_asked_for() -> None:
     rounds, target, _ = made_up(2_000, 2)
     wide, narrow = (evaluate_policy(rounds, target, estimators=("dr",), confidence=c) for c in (0.95, 0.8))
-    assert (wide.estimates["dr"].gain.low, narrow.estimates["dr"].gain.confidence) < (0.0, 1.0)
+    assert narrow.estimates["dr"].gain.confidence == 0.8
     assert wide.estimates["dr"].gain.low < narrow.estimates["dr"].gain.low
     assert "(80 %: " in narrow.in_words()
     assert "(95 %: " in wide.in_words()
@@ -357,7 +357,7 @@ def test_estimated_propensities_are_shown_as_they_came_true(shop: Path) -> None:
 def test_a_ledger_needs_no_mapping_and_takes_policy_documents(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The document that made the log is worth what the log says, to the last digit, and gains nothing."""
     monkeypatch.chdir(tmp_path)
-    log = recorded(tmp_path / "ledger", environment())
+    log = recorded(tmp_path / "ledger", environment(120))
     Path("uniform.json").write_text(uniform_policy(log.env.n_slots).text, encoding="utf-8")
     done = run("ledger", "--policy", "uniform.json", "--estimator", "ips", "--estimator", "snips", "--json")
     assert done.exit_code == 0, done.output
