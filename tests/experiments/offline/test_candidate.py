@@ -82,3 +82,31 @@ def test_too_few_like_it_is_no_judgement() -> None:
 def test_without_propensities_nothing_is_judged() -> None:
     with pytest.raises(ValueError, match="expected a log with propensities"):
         learned_candidate(logged(EXPLORING, 60), lambda half: Fixed((3, 1, 0, 2)))
+
+
+def test_a_policy_that_nobody_tried_is_not_better() -> None:
+    """Half the users are unwell, earn nothing and were never pushed; the others earn one, whatever is done.
+
+    Pushing always would change nothing. The episodes in which it could be seen are those of the well.
+    """
+    rng = np.random.default_rng(0)
+    n = 1_000
+    is_well = rng.random(n) < 0.5
+    actions = np.where(is_well & (rng.random(n) < 0.5), 1, 0)
+    log = LoggedTrajectories(
+        actions, is_well.astype(np.float64), ("none", "push"), np.ones((n, 1)), ("nothing",), np.arange(n),
+        np.zeros(n, np.int64), is_terminated=np.ones(n, np.bool_), is_truncated=np.zeros(n, np.bool_),
+        propensities=np.where(is_well, 0.5, 1.0),
+    )  # fmt: skip
+
+    class Push(LearnedPolicy):
+        def __init__(self) -> None:
+            pass
+
+        def probabilities(self, observations, eligible=None):
+            return np.tile([0.0, 1.0], (len(observations), 1))
+
+    found = learned_candidate(log, lambda half: Push())
+    assert found.gain.low > 0.0
+    assert not found.is_better
+    assert "Nothing can be said of this policy. Support is missing" in found.in_words()
