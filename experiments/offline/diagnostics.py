@@ -15,6 +15,7 @@ import numpy as np
 
 from experiments.offline.estimators.terms import Terms
 from experiments.offline.logs.logged import Bools, Floats, Ints, LoggedRounds
+from experiments.offline.models.standardise import centre_and_spread
 from experiments.offline.weighed import Weighed
 from simulator.measures import plain
 
@@ -104,13 +105,14 @@ class Diagnosis:
         return {name: _plain(value) for name, value in data.items()}
 
 
-def diagnose(weighed: Weighed, *, is_of_episodes: bool = False) -> Diagnosis:
+def diagnose(weighed: Weighed, *, is_of_episodes: bool = False, refusals: Sequence[str] = ()) -> Diagnosis:
     """Return what can be said of the weights of a log beside a target policy.
 
     Args:
         weighed: a log beside a policy.
         is_of_episodes: whether the rounds are judged as parts of episodes, whose own products say how few carry an
             estimate: then only missing support refuses.
+        refusals: why the log answers for no policy, from whoever read it.
     """
     rounds, w = weighed.rounds, weighed.weights
     by_user = _by_user(weighed)
@@ -130,8 +132,8 @@ def diagnose(weighed: Weighed, *, is_of_episodes: bool = False) -> Diagnosis:
         "support": tuple(_support(weighed, barred)),
         "imbalance": imbalance(weighed),
     }
-    refusals = tuple(_refusals(weighed, figures, is_of_episodes))
-    return Diagnosis(**figures, refusals=refusals, warnings=tuple(_warnings(weighed, figures)))
+    found = (*refusals, *_refusals(weighed, figures, is_of_episodes))
+    return Diagnosis(**figures, refusals=found, warnings=tuple(_warnings(weighed, figures)))
 
 
 def _by_user(weighed: Weighed) -> Floats:
@@ -225,13 +227,9 @@ def imbalance(weighed: Weighed) -> dict[str, float]:
     rounds, total = weighed.rounds, float(weighed.weights.sum())
     if rounds.context is None or not total:
         return {}
-    means, spread = rounds.context.mean(axis=0), rounds.context.std(axis=0)
-    moved = weighed.weights @ rounds.context / total - means
-    varies = spread > 1e-9 * np.maximum(1.0, np.abs(means))  # the deviation of a constant is rounding
-    return {
-        name: float(shift / sd) if is_varied else 0.0
-        for name, shift, sd, is_varied in zip(rounds.features, moved, spread, varies, strict=True)
-    }
+    means, spread = centre_and_spread(rounds.context)
+    moved = (weighed.weights @ rounds.context / total - means) / spread
+    return dict(zip(rounds.features, moved.tolist(), strict=True))
 
 
 def odd_balance(weighed: Weighed) -> float:

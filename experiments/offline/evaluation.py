@@ -126,6 +126,11 @@ class OfflineEvaluation:
         assert told is not None
         gain, interval = told.gain, told.interval
         each = self.of_one
+        if told.is_uncorrected:
+            return (
+                f"{self.policy!r} is worth {interval.value:.4g} {each} by {told.title} alone: a model's word, which no "
+                f"propensities correct, and no ground to change a policy on."
+            )
         size = f"{gain.value:+.4g} {each} ({100 * gain.confidence:g} %: {gain.low:+.4g} to {gain.high:+.4g})"
         if not gain.is_clear:
             verdict = f"the log cannot tell it from the policy that made it: {size}"
@@ -172,6 +177,7 @@ def evaluate_policy(
     seed: int = 0,
     n_folds: int = 5,
     warnings: Sequence[str] = (),
+    refusals: Sequence[str] = (),
 ) -> OfflineEvaluation:
     """Return what a log says of a policy.
 
@@ -186,7 +192,7 @@ def evaluate_policy(
         reward_range: what a reward can be at least and at most; `bernstein` asks for it.
         replicates, seed: of the bootstrap; the seed is that of the folds, too.
         n_folds: of cross-fitting.
-        warnings: of what was done to the log before.
+        warnings, refusals: of what was done to the log before; with a refusal no number is given.
 
     Raises:
         ValueError, LogError: an unknown name; an estimator that the method has no interval for, a log that it is not
@@ -197,7 +203,7 @@ def evaluate_policy(
     rows = {each: estimator(each) for each in allowed(method, estimators)}
     users = rounds.clusters
     bare = weigh(rounds, target)
-    diagnosis = diagnose(bare)
+    diagnosis = diagnose(bare, refusals=refusals)
     bounds = Bounds(*reward_range, greatest_weight(bare)) if method == "bernstein" and reward_range else None
 
     def interval_of(terms: Terms, what: Reach) -> Interval:

@@ -56,6 +56,10 @@ def excursion_effect(
 ) -> Excursion:
     """Return the effect of a send on the outcome right after it.
 
+    Rows are not weighted. Where the probability of a send varies with more than the moderators, the coefficients are
+    those of the effect averaged over rows with the weights p (1 - p), by which rows tell of it, and not of the plain
+    average: weights p~ / p of a p~ that depends on the moderators alone would give that (Boruvka et al., section 4).
+
     Args:
         outcome: finite, shape (N,).
         sent: 0 or 1, shape (N,).
@@ -66,9 +70,13 @@ def excursion_effect(
         is_corrected: whether residuals are corrected for small numbers of users.
 
     Raises:
-        ValueError: a probability out of (0, 1), a send that is not 0 or 1, or fewer users than coefficients.
+        ValueError: a probability out of (0, 1), a send that is not 0 or 1, a covariate that is not finite, or fewer
+            users than coefficients.
     """
     _require(outcome, sent, send_prob)
+    for kind, columns in (("controls", controls), ("moderators", moderators)):
+        for name, column in columns.items():
+            _require_all(f"{kind}: {name}", column, np.isfinite(column), "a finite number")
     ones = {"level": np.ones(len(outcome))}
     left, right = ones | dict(controls), ones | dict(moderators)
     design = np.column_stack([*left.values(), *((sent - send_prob) * column for column in right.values())])
@@ -80,9 +88,9 @@ def excursion_effect(
     coefficients = bread @ design.T @ outcome
     residuals = outcome - design @ coefficients
     meat = np.zeros_like(bread)
-    for user in range(n_users):
-        rows = design[codes == user]
-        its = residuals[codes == user]
+    order = np.argsort(codes, kind="stable")
+    for of_user in np.split(order, np.cumsum(np.bincount(codes))[:-1]):
+        rows, its = design[of_user], residuals[of_user]
         if is_corrected:
             its = np.linalg.solve(np.eye(len(its)) - rows @ bread @ rows.T, its)
         score = rows.T @ its
@@ -103,6 +111,10 @@ def _require(outcome: Floats, sent: Floats, send_prob: Floats) -> None:
         ("send_prob", send_prob, (send_prob > 0) & (send_prob < 1), "between 0 and 1"),
     )
     for name, values, is_fine, expected in checks:
-        if not is_fine.all():
-            row = int(np.argmin(is_fine))
-            raise ValueError(f"{name}: expected {expected}, got {values[row]} in row {row}")
+        _require_all(name, values, is_fine, expected)
+
+
+def _require_all(name: str, values: Floats, is_fine: Bools, expected: str) -> None:
+    if not is_fine.all():
+        row = int(np.argmin(is_fine))
+        raise ValueError(f"{name}: expected {expected}, got {values[row]} in row {row}")

@@ -55,6 +55,7 @@ class Interval:
 
 
 SEQUENCE_BEST_AT = 10_000  # rounds after which a watched interval is tightest
+LEAST_SPREADING = 20.0  # rounds that make up the spread, before a sequence begins; with ten, a tenth of sparse ones err
 Reach = Literal["reward", "value", "gain"]
 
 
@@ -174,9 +175,14 @@ def bootstrap(
     """
     values = bootstrap_values(terms, clusters, replicates, seed)
     tail = 50.0 * (1.0 - confidence)
-    # A replicate in which no weight is left has no value; it widens the interval on both sides.
-    known = values[np.isfinite(values)]
-    low, high = np.percentile(known, [tail, 100.0 - tail]) if len(known) else (math.nan, math.nan)
+    # A replicate in which no weight is left could have been anything: it is the least on one side, the most on the
+    # other. Neighbours are not interpolated between then, since infinite ones have nothing between them.
+    is_known = np.isfinite(values)
+    if is_known.all():
+        low, high = np.percentile(values, [tail, 100.0 - tail])
+    else:
+        low = np.percentile(np.where(is_known, values, -math.inf), tail, method="lower")
+        high = np.percentile(np.where(is_known, values, math.inf), 100.0 - tail, method="higher")
     return Interval(terms.value, float(low), float(high), confidence, "bootstrap")
 
 
@@ -248,7 +254,8 @@ def asymptotic_sequence(
         best_at: rounds; None: all.
 
     Returns:
-        Lower and upper bounds, shapes (N,); infinite at the first round.
+        Lower and upper bounds, shapes (N,); infinite while too few rounds make up the spread: the law that the bounds
+        come from is that of many, and before the first reward of a rare kind the spread would be 0.
 
     Raises:
         ValueError: the estimator is self-normalised; a user has several rounds.
@@ -258,11 +265,16 @@ def asymptotic_sequence(
     rounds = direct + correction
     n, alpha = np.arange(1, len(rounds) + 1), 1.0 - confidence
     means = np.cumsum(rounds) / n
-    shift = rounds - rounds[0]  # keeps the sums of squares small
-    spread = np.sqrt(np.maximum(np.cumsum(shift**2) / n - (np.cumsum(shift) / n) ** 2, 0.0))
+    shift = rounds - rounds[0]  # keeps the sums of powers small
+    mean, second, third, fourth = (np.cumsum(shift**k) / n for k in range(1, 5))
+    variance = np.maximum(second - mean**2, 0.0)
     log = math.log(alpha)
     rho2 = (-2.0 * log + math.log(-2.0 * log + 1.0)) / (best_at or len(rounds))
-    wide = spread * np.sqrt(2.0 * (n * rho2 + 1.0) / (n**2 * rho2) * np.log(np.sqrt(n * rho2 + 1.0) / alpha))
+    wide = np.sqrt(variance * 2.0 * (n * rho2 + 1.0) / (n**2 * rho2) * np.log(np.sqrt(n * rho2 + 1.0) / alpha))
+    # Of n deviations from the mean, sum(d^2)^2 / sum(d^4) make up the spread: with rewards that are rare, those.
+    moment = fourth - 4.0 * mean * third + 6.0 * mean**2 * second - 3.0 * mean**4
+    wide[n * variance**2 < LEAST_SPREADING * moment] = math.inf
+    wide[variance <= 1e-12 * second] = math.inf
     wide[0] = math.inf
     return means - wide, means + wide
 

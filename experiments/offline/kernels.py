@@ -107,8 +107,8 @@ def moment_rows(
     Args:
         target, rewards_of: shape (N, A).
         actions, propensities, rewards: shape (N,).
-        shift: near the mean of the doubly robust terms, so that their sum of squares keeps its digits.
-        sums: written, a row for each BLOCK rows: sums of w, w^2, w r, (w r)^2, w^2 r, d and d^2, where
+        shift: near the rewards and the doubly robust terms, so that sums of squares keep their digits.
+        sums: written, a row for each BLOCK rows: sums of w, w^2, c, c^2, c w, d and d^2, where c = w (r - shift) and
             d = v + w (r - q) - shift; and how many rows of `target` are no probabilities. Shape (B, 8).
     """
     for block in each(len(sums)):
@@ -135,7 +135,7 @@ def _moments_of_block(
             total += share
             least = min(least, share)
         w = target[i, actions[i]] / propensities[i]
-        c = w * rewards[i]
+        c = w * (rewards[i] - shift)
         d = mean + w * (rewards[i] - rewards_of[i, actions[i]]) - shift
         n_odd += not (abs(total - 1.0) <= 1e-6 and least >= 0.0)
         w1 += w

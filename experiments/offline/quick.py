@@ -24,7 +24,7 @@ def quick_estimates(rounds: LoggedRounds, target: Floats, rewards_of: Floats) ->
         rewards_of: a model's reward of each action, of the same shape and type.
 
     Raises:
-        LogError: the target's rows are no probabilities.
+        LogError: the target's rows are no probabilities, or give some to what was not eligible.
         ValueError: the log has no propensities, or a shape is wrong.
     """
     shape, n = (len(rounds), rounds.n_actions), len(rounds)
@@ -37,13 +37,15 @@ def quick_estimates(rounds: LoggedRounds, target: Floats, rewards_of: Floats) ->
     shift = float(rounds.rewards[0])
     moment_rows(target, rewards_of, rounds.actions, rounds.propensities, rounds.rewards, shift, sums)
     w1, w2, c1, c2, cw, d1, d2, n_odd = sums.sum(axis=0).tolist()
-    if n_odd:
+    if n_odd or (rounds.eligible is not None and bool((target[~rounds.eligible] != 0.0).any())):
         raise LogError(probability_faults(target, rounds.eligible, rounds.action_names, "target"))
     ratio = c1 / w1 if w1 else math.nan
-    spread = c2 - 2.0 * ratio * cw + ratio**2 * w2  # sum of (w r - R w)^2
+    spread = c2 - 2.0 * ratio * cw + ratio**2 * w2  # sum of (c - R w)^2
+    # w r is c + shift w.
+    whole = c2 - c1**2 / n + 2.0 * shift * (cw - c1 * w1 / n) + shift**2 * (w2 - w1**2 / n)
     return {
-        "ips": Estimate(c1 / n, _error(c2 - c1**2 / n, n)),
-        "snips": Estimate(ratio, _error(spread, n) / (w1 / n) if w1 else math.nan),
+        "ips": Estimate((c1 + shift * w1) / n, _error(whole, n)),
+        "snips": Estimate(shift + ratio, _error(spread, n) / (w1 / n) if w1 else math.nan),
         "dr": Estimate(shift + d1 / n, _error(d2 - d1**2 / n, n)),
     }
 

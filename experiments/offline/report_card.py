@@ -1,13 +1,10 @@
 """Which estimator to believe, in your own regime: a simulated twin of the log, in which the truth is known.
 
-The twin has the log's users and contexts, its size and its logging policy; its rewards are drawn from a model that was
-fitted to the log. On many such logs each estimator is run as on the real one, with models fitted anew, and held
-against the twin's truth: bias, error, coverage of its interval, and how often it would pick a candidate that is worse
-than the policy in use. (A plasmode simulation: Franklin, Schneeweiss, Polinski & Rassen, "Plasmode simulation for the
-evaluation of pharmacoepidemiologic methods", CSDA 2014.)
+On many logs of the twin (`experiments.offline.twin`) each estimator is run as on the real one, with models fitted
+anew, and held against the twin's truth: bias, error, coverage of its interval, and how often it would pick a candidate
+that is worse than the policy in use.
 
-The twin is kinder than the world: what decided an action is in its context, and a user's rounds depend on each other
-only through it. An estimator that fails here will fail there; one that does well here may not.
+The twin is kinder than the world: an estimator that fails here will fail there; one that does well here may not.
 """
 
 from __future__ import annotations
@@ -21,9 +18,10 @@ import numpy as np
 
 from experiments.offline.estimators.catalogue import ESTIMATORS, estimated, estimator
 from experiments.offline.intervals import asymptotic
-from experiments.offline.logs.logged import Floats, Ints, LoggedRounds
+from experiments.offline.logs.logged import Floats, LoggedRounds
 from experiments.offline.models.propensities import with_propensities
 from experiments.offline.models.reward_models import cross_fitted
+from experiments.offline.twin import Twin
 from experiments.offline.weighed import Weighed, weigh
 from simulator.measures import plain
 
@@ -145,71 +143,6 @@ class ReportCard:
         return data
 
 
-@dataclass(frozen=True, eq=False)
-class Twin:
-    """A world made of a log: draw logs from it, and know the truth.
-
-    Attributes:
-        rounds: the log, with the probabilities of each action.
-        means: reward of each action in each round, shape (N, A).
-        noise: of the rewards around them: a residual for each round; None: rewards are 0 and 1.
-    """
-
-    rounds: LoggedRounds
-    means: Floats
-    noise: Floats | None
-
-    def value(self, target: Floats) -> float:
-        """Return a policy's value, exactly: over the log's contexts, each as likely as the others.
-
-        Args:
-            target: probabilities, shape (N, A).
-        """
-        return float((target * self.means).sum(axis=1).mean())
-
-    def draw(self, rng: np.random.Generator) -> tuple[LoggedRounds, Ints]:
-        """Return a log of the twin, and which round each of its rounds was made of.
-
-        Users are drawn with replacement, with all their rounds; one who is drawn twice counts as two.
-        """
-        rounds = self.rounds
-        rows, users = _drawn_rows(rounds, rng)
-        assert rounds.probabilities is not None
-        shares = rounds.probabilities[rows]
-        edges = np.cumsum(shares, axis=1)
-        actions = (edges <= rng.random((len(rows), 1)) * edges[:, -1:]).sum(axis=1)
-        means = self.means[rows, actions]
-        if self.noise is None:
-            rewards = (rng.random(len(rows)) < means).astype(np.float64)
-        else:
-            rewards = means + rng.choice(self.noise, len(rows))
-        drawn = rounds.take(rows)
-        propensities = shares[np.arange(len(rows)), actions]
-        # A user's rounds keep their order; their hours may not, where one comes twice.
-        return replace(
-            drawn, actions=actions, rewards=rewards, propensities=propensities, users=users, hours=None
-        ), rows
-
-
-def twin_of(rounds: LoggedRounds, model: str = "boosted", *, n_folds: int = 5, seed: int = 0) -> Twin:
-    """Return a log's twin.
-
-    Args:
-        rounds: where only the propensities of the actions taken are known, or none, all actions' probabilities are
-            those of a model of the log.
-        model: of rewards, of `reward_models.MODELS`; other than the one that the estimators use, else the twin would
-            be a world in which their model is right.
-        n_folds, seed: of its cross-fitting.
-    """
-    if rounds.probabilities is None:
-        rounds = with_propensities(replace(rounds, propensities=None), n_folds=n_folds, seed=seed).rounds
-    means = cross_fitted(rounds, model, n_folds=n_folds, seed=seed)
-    if np.isin(rounds.rewards, (0.0, 1.0)).all():
-        return Twin(rounds, np.clip(means, 0.0, 1.0), None)
-    residuals = rounds.rewards - means[np.arange(len(rounds)), rounds.actions]
-    return Twin(rounds, means, residuals - residuals.mean())
-
-
 def report_card(
     twin: Twin,
     candidates: Mapping[str, Floats],
@@ -217,11 +150,14 @@ def report_card(
     estimators: Sequence[str] = tuple(ESTIMATORS),
     model: str = "additive",
     n_logs: int = 100,
-    n_folds: int = 2,
+    n_folds: int = 5,
     seed: int = 0,
     on_log: Callable[[int, int], None] | None = None,
 ) -> ReportCard:
     """Return how each estimator does in a twin.
+
+    Where the log's propensities are estimated, so are those of each twin log, anew; one that cannot be estimated or
+    answer is one in which all estimators were refused.
 
     Args:
         twin: see `twin_of`.
@@ -243,11 +179,13 @@ def report_card(
     assert twin.rounds.probabilities is not None
     truth = {name: twin.value(target) for name, target in candidates.items()}
     logging_value = twin.value(twin.rounds.probabilities)
-    values = {name: np.empty((n_logs, len(candidates))) for name in rows}
-    lows, highs = ({name: np.empty((n_logs, len(candidates))) for name in rows} for _ in range(2))
+    values, lows, highs = ({name: np.full((n_logs, len(candidates)), np.nan) for name in rows} for _ in range(3))
     for k in range(n_logs):
-        log, made_of = twin.draw(np.random.default_rng([seed, k]))
+        drawn, made_of = twin.draw(np.random.default_rng([seed, k]))
+        log = _as_logged(drawn, seed)
         for place, target in enumerate(candidates.values()):
+            if log is None:
+                continue
             weighed = _with_models(
                 log, target[made_of], {row.fit for row in rows.values() if row.needs_model}, model, n_folds
             )
@@ -268,16 +206,15 @@ def report_card(
     return ReportCard(n_logs, len(twin.rounds), logging_value, marks, choices)
 
 
-def _drawn_rows(rounds: LoggedRounds, rng: np.random.Generator) -> tuple[Ints, Ints | None]:
-    """Return rows of users that are drawn with replacement, and a number for each draw's user."""
-    if rounds.clusters is None:
-        return rng.integers(0, len(rounds), len(rounds)), None
-    order = np.argsort(rounds.clusters, kind="stable")
-    sizes = np.bincount(rounds.clusters)
-    starts = np.cumsum(sizes) - sizes
-    drawn = rng.integers(0, len(sizes), len(sizes))
-    rows = np.concatenate([order[starts[user] : starts[user] + sizes[user]] for user in drawn])
-    return rows, np.repeat(np.arange(len(drawn)), sizes[drawn])
+def _as_logged(drawn: LoggedRounds, seed: int) -> LoggedRounds | None:
+    """Return a twin's log as a reader of the real one would have it; None where its propensities are not to be had."""
+    if not drawn.is_estimated:
+        return drawn
+    try:
+        estimated = with_propensities(replace(drawn, probabilities=None, propensities=None), seed=seed)
+    except ValueError:  # an action that nobody took
+        return None
+    return None if estimated.refusals else estimated.rounds
 
 
 def _with_models(log: LoggedRounds, target: Floats, fits: set[str], model: str, n_folds: int) -> dict[str, Weighed]:

@@ -16,7 +16,7 @@ from dataclasses import replace
 import numpy as np
 
 from experiments.offline.diagnostics import FEW, LEAST_EFFECTIVE, MOST_BY_FEW, diagnose, leverage
-from experiments.offline.estimators.marginalised import same_states
+from experiments.offline.estimators.marginalised import lost_share, same_states
 from experiments.offline.estimators.sequential_catalogue import (
     SEQUENTIAL,
     SequentialEstimator,
@@ -35,6 +35,7 @@ from simulator.config import did_you_mean
 LEAST_SHARE = 0.01  # of all episodes, that the effective sample size must come to
 MOST_OFF = 6.0  # standard errors of the mean product from 1: products are skewed, and their errors look too small
 LEAST_MET = 10.0  # episodes that meet in a state at a step, on average, so that averaging takes variance away
+MOST_LOST = 0.01  # of the target's episodes, in states in which nobody did what it would do
 MOST_CHANGE = 0.05  # of the largest value, that the iterations of a fitted Q which were not made might still move
 FEWEST_ITERATIONS, MOST_ITERATIONS = 200, 2000  # of a fitted Q; between, five for each step of the longest episode
 
@@ -53,6 +54,7 @@ def evaluate_trajectories(
     replicates: int = 1000,
     seed: int = 0,
     warnings: Sequence[str] = (),
+    refusals: Sequence[str] = (),
 ) -> OfflineEvaluation:
     """Return what a log's episodes say of a policy; the value is the mean discounted return of an episode.
 
@@ -68,7 +70,7 @@ def evaluate_trajectories(
         method: of intervals: `asymptotic` or `bootstrap`.
         confidence: in (0, 1).
         replicates, seed: of the bootstrap; the seed is that of the folds, too.
-        warnings: of what was done to the log before.
+        warnings, refusals: of what was done to the log before; with a refusal no number is given.
 
     Raises:
         ValueError, LogError: an unknown name; a method that asks for bounds; or as `weigh_trajectories`.
@@ -80,7 +82,7 @@ def evaluate_trajectories(
     rows = {each: sequential_estimator(each) for each in (SEQUENTIAL if estimators is None else estimators)}
     state_of = _states(log, states)
     bare = weigh_trajectories(log, target)
-    diagnosis = diagnose(weigh(log.to_rounds(), target), is_of_episodes=True)
+    diagnosis = diagnose(weigh(log.to_rounds(), target), is_of_episodes=True, refusals=refusals)
 
     def interval_of(terms: Terms) -> Interval:
         return interval(method, terms, log.clusters, confidence, replicates=replicates, seed=seed)
@@ -121,7 +123,8 @@ def _refusals(bare: WeighedTrajectories, rows: Mapping[str, SequentialEstimator]
     why: dict[str, str | None] = {"none": None}
     if any(row.weights in ("episode", "step") for row in rows.values()):
         why |= _of_products(bare)
-    why["state"] = _of_states(bare.log, state_of)
+    if any(row.weights == "state" for row in rows.values()):
+        why["state"] = _of_states(bare, state_of)
     found = {each: why[row.weights] for each, row in rows.items()}
     return {each: reason for each, reason in found.items() if reason is not None}
 
@@ -140,9 +143,11 @@ def _of_products(bare: WeighedTrajectories) -> dict[str, str | None]:
     # Where no reward follows any more, a step's weight moves nothing.
     paying = np.flatnonzero((bare.rewards != 0.0).any(axis=0))
     n_steps = int(paying[-1]) + 1 if len(paying) else 1
+    clusters = bare.log.clusters
     found: dict[str, str | None] = {}
     for weights, n in (("step", n_steps), ("episode", products.shape[1])):
-        reasons = (_why(products[:, step], step + 1) for step in _odd_steps(products[:, :n]))
+        steps = _odd_steps(_by_user(products[:, :n], clusters), _by_user(np.ones((len(products), 1)), clusters))
+        reasons = (_why(products[:, step], step + 1, clusters) for step in steps)
         found[weights] = next((reason for reason in reasons if reason is not None), None)
     return found
 
@@ -152,52 +157,75 @@ def odd_products(bare: WeighedTrajectories) -> str | None:
     return _of_products(bare)["episode"]
 
 
-def _odd_steps(products: Floats) -> list[int]:
-    """Return the steps with the smallest effective size, and with the mean that is furthest from 1."""
-    n = len(products)
+def _by_user(weights: Floats, clusters: Ints | None) -> Floats:
+    """Return weights of episodes summed by user, shape (G, T): one's episodes tell together as much as they weigh."""
+    if clusters is None:
+        return weights
+    sums = np.zeros((int(clusters.max()) + 1, weights.shape[1]))
+    np.add.at(sums, clusters, weights)
+    return sums
+
+
+def _odd_steps(products: Floats, episodes: Floats) -> list[int]:
+    """Return the steps with the smallest effective size, and with the mean that is furthest from 1.
+
+    Args:
+        products: of each user, shape (G, T).
+        episodes: of each user, shape (G, 1).
+    """
     totals, squares = products.sum(axis=0), (products**2).sum(axis=0)
     effective = np.divide(totals**2, squares, out=np.zeros(len(totals)), where=squares > 0.0)
-    errors = np.sqrt(np.maximum(squares / n - (totals / n) ** 2, 0.0) / max(n - 1, 1))
+    n = float(episodes.sum())
+    errors = np.sqrt(((products - episodes * (totals / n)) ** 2).sum(axis=0)) / n
     off = np.divide(np.abs(totals / n - 1.0), errors, out=np.zeros(len(totals)), where=errors > 0.0)
     return [int(effective.argmin()), int(off.argmax())]
 
 
-def _why(weights: Floats, n_decisions: int) -> str | None:
-    """Return why a handful of episodes would carry an estimate with these weights; None: they do not."""
+def _why(products: Floats, n_decisions: int, clusters: Ints | None) -> str | None:
+    """Return why a handful of users would carry an estimate with these weights of episodes; None: they do not."""
+    weights = _by_user(products[:, None], clusters)[:, 0]
     total, squares, n = float(weights.sum()), float(weights @ weights), len(weights)
+    who = "episodes" if n == len(products) else "users"
     over = f"products of ratios over {n_decisions} decision{'s' if n_decisions > 1 else ''}"
     effective = total**2 / squares if squares else 0.0
     if effective < LEAST_EFFECTIVE:
         return (
-            f"{over} leave an effective sample size of {effective:.1f} of {n:,} episodes (at least "
-            f"{LEAST_EFFECTIVE:g} are needed)"
+            f"{over} leave an effective sample size of {effective:.1f} of {n:,} {who} (at least {LEAST_EFFECTIVE:g} "
+            f"are needed)"
         )
     if effective < LEAST_SHARE * n:
         return (
-            f"{over} leave an effective sample size of {effective:,.1f} of {n:,} episodes, {100 * effective / n:.2g} % "
+            f"{over} leave an effective sample size of {effective:,.1f} of {n:,} {who}, {100 * effective / n:.2g} % "
             f"(at least {100 * LEAST_SHARE:g} % are needed)"
         )
     few = float(np.sort(weights)[-FEW:].sum())
     if few > MOST_BY_FEW * total and n > 2 * FEW:
-        return f"{over} leave {FEW} of {n:,} episodes with {100 * few / total:.0f} % of all weight"
-    mean, error = total / n, Terms(direct=weights).standard_error()
-    if abs(mean - 1.0) > MOST_OFF * error:
+        return f"{over} leave {FEW} of {n:,} {who} with {100 * few / total:.0f} % of all weight"
+    mean = Terms(direct=products)
+    if abs(mean.value - 1.0) > MOST_OFF * mean.standard_error(clusters):
         return (
-            f"{over} are {mean:.2f} on average, where 1 is expected: those that would carry the estimate were hardly "
-            f"ever drawn, or the propensities are not those that the log was made with"
+            f"{over} are {mean.value:.2f} on average, where 1 is expected: those that would carry the estimate were "
+            f"hardly ever drawn, or the propensities are not those that the log was made with"
         )
     return None
 
 
-def _of_states(log: LoggedTrajectories, state_of: Ints) -> str | None:
+def _of_states(bare: WeighedTrajectories, state_of: Ints) -> str | None:
+    """Return why ratios of states cannot be weighed by; None: they can."""
+    log = bare.log
     cells = len(np.unique(np.column_stack([log.steps, state_of]), axis=0))
     met = len(log) / cells
-    if met >= LEAST_MET or cells == log.horizon:
-        return None
-    return (
-        f"only {met:.1f} episodes meet in a state at a step, on average (at least {LEAST_MET:g} are needed): name "
-        f"fewer features as the state"
-    )
+    if met < LEAST_MET and cells != log.horizon:
+        return (
+            f"only {met:.1f} episodes meet in a state at a step, on average (at least {LEAST_MET:g} are needed): name "
+            f"fewer features as the state"
+        )
+    if (lost := lost_share(bare, state_of)) > MOST_LOST:
+        return (
+            f"{100 * lost:.3g} % of the policy's episodes come into states in which nobody did what it would do (at "
+            f"most {100 * MOST_LOST:g} % may): name fewer features as the state"
+        )
+    return None
 
 
 def _with_q(

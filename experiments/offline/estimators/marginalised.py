@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from experiments.offline.estimators.terms import Terms
 from experiments.offline.logs.logged import Floats, Ints
+from experiments.offline.logs.trajectories import LoggedTrajectories
 from experiments.offline.weighed_trajectories import WeighedTrajectories
 
 
@@ -37,20 +38,11 @@ def marginalised_is(weighed: WeighedTrajectories, states: Ints, *, is_normalised
     Raises:
         ValueError: states of another shape or type.
     """
-    log = weighed.log
-    states = np.asarray(states)
-    if states.shape != (len(log),) or states.dtype.kind not in "iu":
-        raise ValueError(f"states: expected integers of shape {(len(log),)}, got {states.dtype} of {states.shape}")
-    by_step = np.split(np.argsort(log.steps, kind="stable"), np.cumsum(np.bincount(log.steps))[:-1])
-    ratios = weighed.ratios
-    if is_normalised:
-        _, cells = np.unique(np.column_stack([log.steps, states]), axis=0, return_inverse=True)
-        means = _means_by(cells.ravel(), ratios)
-        ratios = np.divide(ratios, means, out=np.zeros(len(log)), where=means > 0.0)
-    weights, values, backed = np.ones(len(log)), np.zeros(len(log)), np.zeros(len(log))
-    for rows in by_step[1:]:
-        arriving = (weights * ratios * log.step_discounts)[rows - 1]  # D_t is in the weights: hours may differ
-        weights[rows] = _means_by(states[rows], arriving)
+    log, states = weighed.log, _checked(states, weighed.log)
+    by_step = _by_step(log)
+    ratios = _normalised(weighed, states) if is_normalised else weighed.ratios
+    weights = _weights(log, states, ratios, by_step, log.step_discounts)
+    values, backed = np.zeros(len(log)), np.zeros(len(log))
     following = np.where(log.is_last, 0, np.arange(1, len(log) + 1))
     for rows in reversed(by_step):
         after = np.where(log.is_last[rows], 0.0, values[following[rows]])
@@ -60,6 +52,22 @@ def marginalised_is(weighed: WeighedTrajectories, states: Ints, *, is_normalised
         log.episode_of, weights * (backed - (ratios if is_normalised else 1.0) * values), log.n_episodes
     ).astype(np.float64)
     return Terms(direct=values[log.starts], correction=correction)
+
+
+def lost_share(weighed: WeighedTrajectories, states: Ints) -> float:
+    """Return the share of the target's episodes that normalised ratios lose.
+
+    A mean cannot be divided by where all ratios of a state and step are 0: nobody who was there did what the target
+    would do. What the target does from there on is then missing, and the estimate knows nothing of it.
+
+    Args:
+        weighed, states: as of `marginalised_is`.
+    """
+    log, states = weighed.log, _checked(states, weighed.log)
+    ratios = _normalised(weighed, states)
+    weights = _weights(log, states, ratios, _by_step(log), np.ones(len(log)))
+    is_lost = _means_by(_cells(log, states), weighed.ratios) == 0.0
+    return float(weights[is_lost].sum()) / log.n_episodes
 
 
 def same_states(observations: Floats) -> Ints:
@@ -80,6 +88,40 @@ def aggregated_states(observations: Floats, n_bins: int) -> Ints:
     edges = np.quantile(observations, np.arange(1, n_bins) / n_bins, axis=0)
     bins = [np.searchsorted(edges[:, k], column, side="right") for k, column in enumerate(observations.T)]
     return same_states(np.column_stack(bins)) if bins else np.zeros(len(observations), np.int64)
+
+
+def _checked(states: Ints, log: LoggedTrajectories) -> Ints:
+    states = np.asarray(states)
+    if states.shape != (len(log),) or states.dtype.kind not in "iu":
+        raise ValueError(f"states: expected integers of shape {(len(log),)}, got {states.dtype} of {states.shape}")
+    return states
+
+
+def _by_step(log: LoggedTrajectories) -> list[Ints]:
+    """Return the rows of each step, each row's predecessor in its episode being the row above it."""
+    return np.split(np.argsort(log.steps, kind="stable"), np.cumsum(np.bincount(log.steps))[:-1])
+
+
+def _cells(log: LoggedTrajectories, states: Ints) -> Ints:
+    """Return a number for each state and step, shape (N,)."""
+    return same_states(np.column_stack([log.steps, states]))
+
+
+def _normalised(weighed: WeighedTrajectories, states: Ints) -> Floats:
+    """Return ratios divided by their mean in each state and step, 0 where that is 0; shape (N,)."""
+    means = _means_by(_cells(weighed.log, states), weighed.ratios)
+    return np.divide(weighed.ratios, means, out=np.zeros(len(means)), where=means > 0.0)
+
+
+def _weights(
+    log: LoggedTrajectories, states: Ints, ratios: Floats, by_step: list[Ints], step_discounts: Floats
+) -> Floats:
+    """Return the target's frequency of each row's state at its step over the log's, times the discount; shape (N,)."""
+    weights = np.ones(len(log))
+    for rows in by_step[1:]:
+        arriving = (weights * ratios * step_discounts)[rows - 1]  # D_t is in the weights: hours may differ
+        weights[rows] = _means_by(states[rows], arriving)
+    return weights
 
 
 def _means_by(groups: npt.NDArray[np.integer], values: Floats) -> Floats:

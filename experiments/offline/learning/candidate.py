@@ -11,10 +11,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from experiments.compare import Estimate
 from experiments.offline.diagnostics import LEAST_EFFECTIVE, diagnose
 from experiments.offline.estimators.sequential import weighted_per_decision_is, weighted_trajectory_is
 from experiments.offline.estimators.terms import Terms
+from experiments.offline.evaluation import difference
+from experiments.offline.intervals import Interval, asymptotic
 from experiments.offline.learning.networks import LearnedPolicy
 from experiments.offline.logs.trajectories import LoggedTrajectories
 from experiments.offline.models.folds import folds
@@ -34,7 +35,7 @@ class Candidate:
     Attributes:
         policy: learned from one half.
         value: of an episode under it, by the other half.
-        gain: over the mean return of that half, with the error of the difference.
+        gain: over the mean return of that half, with the interval of the difference.
         effective: how many of its episodes would tell as much without weights.
         episodes: of that half.
         refusals: why that half cannot judge it: what it would do was not tried, or products of ratios are odd.
@@ -42,7 +43,7 @@ class Candidate:
 
     policy: LearnedPolicy
     value: float
-    gain: Estimate
+    gain: Interval
     effective: float
     episodes: int
     refusals: tuple[str, ...] = ()
@@ -61,7 +62,7 @@ class Candidate:
             )
         if self.refusals:
             return "Nothing can be said of this policy. " + " ".join(self.refusals)
-        size = f"{self.gain.mean:+.4g} an episode (95 %: {self.gain.low:+.4g} to {self.gain.high:+.4g})"
+        size = f"{self.gain.value:+.4g} an episode (95 %: {self.gain.low:+.4g} to {self.gain.high:+.4g})"
         if self.is_better:
             return f"Better than the policy that made the log, by {size}, on users that it was not learned from."
         return f"Not shown to be better than the policy that made the log: {size}."
@@ -105,6 +106,5 @@ def learned_candidate(
     assert weights is not None
     squares = float(weights @ weights)
     effective = float(weights.sum()) ** 2 / squares if squares else 0.0
-    moved = Terms(direct=terms.influence - logged.influence)
-    gain = Estimate(terms.value - logged.value, moved.standard_error(judge.clusters))
+    gain = asymptotic(difference(terms, logged), judge.clusters)
     return Candidate(policy, terms.value, gain, effective, judge.n_episodes, tuple(refusals))

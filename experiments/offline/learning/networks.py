@@ -10,6 +10,7 @@ import numpy as np
 from agents.training_extra import missing
 from experiments.offline.learning.transitions import Transitions
 from experiments.offline.logs.logged import Bools, Floats
+from experiments.offline.models.standardise import centre_and_spread
 
 try:
     import torch
@@ -118,8 +119,7 @@ class LearnedPolicy:
 
 def scaling_of(transitions: Transitions) -> Scaling:
     """Return the scaling that gives observations mean 0 and standard deviation 1."""
-    spread = transitions.observations.std(axis=0)
-    return Scaling(transitions.observations.mean(axis=0), np.where(spread > 0.0, spread, 1.0))
+    return Scaling(*centre_and_spread(transitions.observations))
 
 
 def network(n_features: int, n_actions: int, hidden: tuple[int, ...]) -> nn.Module:

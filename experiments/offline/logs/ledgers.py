@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from experiments.offline.logs.faults import LogError
 from experiments.offline.logs.logged import LoggedRounds
 from policies.ledger import read_decisions
 
@@ -42,6 +43,11 @@ def ledger_rounds(folder: Path) -> tuple[LoggedRounds, tuple[str, ...]]:
     # Parts that several processes wrote lie one after the other.
     in_time = np.argsort(read["time_hours"], kind="stable")
     keep = in_time[(has_choice & is_known)[in_time]]
+    if not len(keep):
+        choices = int(has_choice.sum())
+        fault = f"{folder}: expected a decision in which something besides {header.actions[0]} was eligible and whose "
+        fault += f"reward is known, got none in {len(is_known):,} decisions ({choices:,} had a choice)"
+        raise LogError([fault])
     rounds = LoggedRounds(
         read["action"][keep],
         read["reward"][keep],

@@ -1,24 +1,25 @@
 """Propensities of a log that kept none: estimated, with their calibration shown, and a warning that cannot be missed.
 
 An estimate by such weights is right only if everything that decided the action is in the context. No data can tell.
+What data can tell is told: an action of which the model is nearly certain that it would not have been taken was not
+tried there, and propensities that do not come true answer for no policy.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
-from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 
-from experiments.offline.logs.logged import Floats, LoggedRounds
+from experiments.offline.logs.logged import Bools, Floats, LoggedRounds
+from experiments.offline.models.choices import ConditionalLogit
 from experiments.offline.models.folds import folds
-from experiments.offline.quality.calibration import Calibration, calibration
+from experiments.offline.quality.calibration import CLEAR_P_VALUE, Calibration, calibration
 from experiments.offline.quality.rows import ScoredLabels
 
 LEAST = 1e-6  # below which an estimated probability is no longer told from 0
+LEAST_TRIED = 0.005  # a share below it, and below a twentieth of an equal one, is what a logistic curve says of never
+LEAST_OF_EQUAL = 0.05
 
 WARNING = (
     "PROPENSITIES ARE ESTIMATED: the log has none. If anything that decided the action is missing from the features, "
@@ -31,64 +32,90 @@ class EstimatedPropensities:
     """A log with propensities of a model, and how well these came true.
 
     Attributes:
-        rounds: the log, with probabilities and propensities.
-        calibration: of each action's probability, by action.
+        rounds: the log, with probabilities and propensities; 0 for what was not tried.
+        calibration: of each action's probability where it was eligible, by action.
         warnings: first of all, that they are estimated.
+        refusals: why nothing can be judged by them; empty: something can.
     """
 
     rounds: LoggedRounds
     calibration: dict[str, Calibration]
     warnings: tuple[str, ...]
+    refusals: tuple[str, ...] = ()
 
 
 def with_propensities(rounds: LoggedRounds, *, n_folds: int = 5, seed: int = 0) -> EstimatedPropensities:
-    """Return a log with propensities by multinomial logistic regression on its context, cross-fitted by user.
+    """Return a log with propensities by conditional logit on its context, cross-fitted by user.
 
-    Probabilities are those of the eligible actions alone, made to sum to 1.
+    Where an action was not taken and its share is below LEAST_TRIED, and below a twentieth of an equal share, it counts
+    as not tried: probability 0, and what a policy would do there has no support. A rule leaves such a log.
 
     Args:
         rounds: without propensities; with context.
         n_folds, seed: of cross-fitting.
 
     Raises:
-        ValueError: it has propensities, or no context, or an action that was taken never or always.
+        ValueError: it has propensities, or no context, or an action that was never taken, or by too few users for
+            every fold to be predicted by others.
     """
     if rounds.propensities is not None:
         raise ValueError("with_propensities: expected a log without propensities, got one that has them")
     if rounds.context is None or not rounds.features:
         raise ValueError("with_propensities: expected features that the action may have depended on, got none")
+    fold_of = folds(len(rounds), rounds.clusters, n_folds, seed)
+    _require_taken(rounds, fold_of, n_folds)
+    shares = np.empty((len(rounds), rounds.n_actions))
+    for fold in range(n_folds):
+        held_out = fold_of == fold
+        model = ConditionalLogit(rounds.n_actions)
+        model.fit(rounds.context[~held_out], rounds.actions[~held_out], rounds.eligibility[~held_out])
+        shares[held_out] = model.predict(rounds.context[held_out], rounds.eligibility[held_out])
+    told = {name: _calibration(rounds, shares, k) for k, name in enumerate(rounds.action_names)}
+    probabilities = np.where(_is_tried(rounds, shares), np.maximum(shares, LEAST), 0.0)
+    probabilities /= probabilities.sum(axis=1, keepdims=True)
+    propensities = probabilities[np.arange(len(rounds)), rounds.actions]
+    found = replace(rounds, probabilities=probabilities, propensities=propensities, is_estimated=True)
+    bad = [name for name, each in told.items() if each.is_bad]
+    certain = [name for name in bad if told[name].p_value < CLEAR_P_VALUE / rounds.n_actions]
+    warnings, refusals = [WARNING], []
+    if certain:
+        refusals.append(
+            f"The propensities had to be estimated, and those of {', '.join(map(repr, certain))} do not come true, so "
+            f"that no weight can be believed: {told[certain[0]].verdict} Add the features by which it was decided."
+        )
+    elif bad:
+        warnings.append(
+            f"The estimated propensities of {', '.join(map(repr, bad))} do not come true: {told[bad[0]].verdict}"
+        )
+    return EstimatedPropensities(found, told, tuple(warnings), tuple(refusals))
+
+
+def _require_taken(rounds: LoggedRounds, fold_of: np.ndarray[tuple[int], np.dtype[np.int64]], n_folds: int) -> None:
     counts = np.bincount(rounds.actions, minlength=rounds.n_actions)
     if (counts == 0).any():
         name = rounds.action_names[int(counts.argmin())]
         raise ValueError(f"with_propensities: expected every action to have been taken, but {name!r} never was")
-    probabilities = np.empty((len(rounds), rounds.n_actions))
-    fold_of = folds(len(rounds), rounds.clusters, n_folds, seed)
-    for fold in range(n_folds):
-        held_out = fold_of == fold
-        model = make_pipeline(StandardScaler(), LogisticRegression(C=10.0, max_iter=1000))
-        model.fit(rounds.context[~held_out], rounds.actions[~held_out])
-        probabilities[held_out] = _all_actions(model, rounds.context[held_out], rounds.n_actions)
-    probabilities = np.where(rounds.eligibility, np.maximum(probabilities, LEAST), 0.0)
-    probabilities /= probabilities.sum(axis=1, keepdims=True)
-    propensities = probabilities[np.arange(len(rounds)), rounds.actions]
-    found = replace(rounds, probabilities=probabilities, propensities=propensities)
-    told = {name: _calibration(rounds, probabilities, k) for k, name in enumerate(rounds.action_names)}
-    bad = [name for name, each in told.items() if each.is_bad]
-    warnings = [WARNING]
-    if bad:
-        warnings.append(
-            f"The estimated propensities of {', '.join(map(repr, bad))} do not come true: {told[bad[0]].verdict}"
+    by_fold = np.zeros((n_folds, rounds.n_actions), np.int64)
+    np.add.at(by_fold, (fold_of, rounds.actions), 1)
+    if (only := (by_fold == counts).any(axis=0)).any():
+        name = rounds.action_names[int(only.argmax())]
+        n = int(counts[only.argmax()])
+        raise ValueError(
+            f"with_propensities: expected every action to have been taken by enough users that each can be predicted "
+            f"by others, but {name!r} was taken {n:,} time{'s' if n > 1 else ''}, by users of one fold of {n_folds}: "
+            f"leave it out, or join it with another"
         )
-    return EstimatedPropensities(found, told, tuple(warnings))
 
 
-def _all_actions(model: Any, context: Floats, n_actions: int) -> Floats:
-    """Return probabilities of all actions; 0 for those that a fold never saw."""
-    found = np.zeros((len(context), n_actions))
-    found[:, model.classes_.astype(np.int64)] = model.predict_proba(context)
+def _is_tried(rounds: LoggedRounds, shares: Floats) -> Bools:
+    """Return which actions could have been taken, as far as the log shows, shape (N, A)."""
+    equal = 1.0 / rounds.eligibility.sum(axis=1, keepdims=True)
+    found: Bools = rounds.eligibility & (shares >= np.minimum(LEAST_TRIED, LEAST_OF_EQUAL * equal))
+    found[np.arange(len(rounds)), rounds.actions] = True
     return found
 
 
-def _calibration(rounds: LoggedRounds, probabilities: Floats, action: int) -> Calibration:
-    scores = np.clip(probabilities[:, action], LEAST, 1.0 - LEAST)
-    return calibration(ScoredLabels.of(rounds.actions == action, scores))
+def _calibration(rounds: LoggedRounds, shares: Floats, action: int) -> Calibration:
+    rows = rounds.eligibility[:, action]
+    scores = np.clip(shares[rows, action], LEAST, 1.0 - LEAST)
+    return calibration(ScoredLabels.of(rounds.actions[rows] == action, scores))

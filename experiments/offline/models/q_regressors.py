@@ -15,6 +15,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from experiments.offline.logs.logged import Bools, Floats, Ints
+from experiments.offline.models.standardise import centre_and_spread
 
 MOST_CATEGORIES = 255  # of scikit-learn's trees
 ITERATIONS_BETWEEN_LOOKS = 10  # at how far the values still move
@@ -60,9 +61,7 @@ class RidgeByAction:
     """Of an action that was never taken, the mean of all targets."""
 
     def __init__(self, observations: Floats, actions: Ints, n_actions: int) -> None:
-        self._centre = observations.mean(axis=0)
-        spread = observations.std(axis=0)
-        self._spread = np.where(spread > 0.0, spread, 1.0)
+        self._centre, self._spread = centre_and_spread(observations)
         design = self._design(observations)
         self._rows = [np.flatnonzero(actions == action) for action in range(n_actions)]
         # What stays the same from one iteration to the next: (X'X + penalty)^-1 X'. The level is not shrunk.

@@ -182,17 +182,18 @@ def _evaluated(
     read: Read, targets: dict[str, Floats], states: tuple[str, ...], options: dict[str, Any]
 ) -> list[OfflineEvaluation]:
     """Return the evaluation of each policy."""
+    told: dict[str, Any] = {"warnings": read.warnings, "refusals": read.refusals}
     if read.episodes is None:
         from experiments.offline.evaluation import evaluate_policy
 
         return [
-            evaluate_policy(read.rounds, target, name=name, log=read.name, warnings=read.warnings, **options)
+            evaluate_policy(read.rounds, target, name=name, log=read.name, **told, **options)
             for name, target in targets.items()
         ]
     from experiments.offline.sequential_evaluation import evaluate_trajectories
 
     options = {name: options[name] for name in ("estimators", "method", "confidence", "seed")}
-    options |= {"states": states or None, "log_name": read.name, "warnings": read.warnings}
+    options |= {"states": states or None, "log_name": read.name, **told}
     return [evaluate_trajectories(read.episodes, target, name=name, **options) for name, target in targets.items()]
 
 
@@ -206,7 +207,8 @@ def _card(
 ) -> ReportCard:
     """Return the report card."""
     from experiments.offline.estimators.catalogue import ESTIMATORS
-    from experiments.offline.report_card import report_card, twin_of
+    from experiments.offline.report_card import report_card
+    from experiments.offline.twin import twin_of
 
     twin = twin_of(rounds, "by_action" if model != "by_action" else "boosted", seed=seed)
     names = estimators or tuple(ESTIMATORS)

@@ -55,6 +55,8 @@ def _panel(ax: Axes, evaluation: OfflineEvaluation) -> None:
     ax.set_title(evaluation.policy)
     ax.set_xlabel(f"reward {evaluation.of_one}; {100 * logged.confidence:g} % intervals")
     if evaluation.is_refused:
-        words = textwrap.fill("Refused. " + evaluation.refusals[0], 46)
+        n_more = len(evaluation.refusals) - 1
+        more = f" And {n_more} more reason{'s' if n_more > 1 else ''}." if n_more else ""
+        words = textwrap.fill(f"Refused. {evaluation.refusals[0]}{more}", 46)
         ax.set_ylim(6.4, -0.7)
         ax.text(0.03, 0.08, words, transform=ax.transAxes, va="bottom", ha="left", color=LOSS, fontsize=9.5)

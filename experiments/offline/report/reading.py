@@ -28,6 +28,7 @@ class Read(NamedTuple):
         name: of the log.
         warnings: what was left out, and what was estimated.
         calibration: how estimated propensities came true, by action; empty: they were logged.
+        refusals: why nothing can be judged by it; empty: something can.
         is_in_order: whether decisions stand as they were written; a ledger's episodes do not.
     """
 
@@ -36,6 +37,7 @@ class Read(NamedTuple):
     name: str
     warnings: tuple[str, ...]
     calibration: dict[str, Calibration]
+    refusals: tuple[str, ...] = ()
     is_in_order: bool = True
 
 
@@ -76,4 +78,4 @@ def read_as_asked(
     rounds = estimated.rounds
     if whole is not None:
         whole = replace(whole, propensities=rounds.propensities, probabilities=rounds.probabilities)
-    return Read(rounds, whole, name, told + estimated.warnings, estimated.calibration)
+    return Read(rounds, whole, name, told + estimated.warnings, estimated.calibration, estimated.refusals)

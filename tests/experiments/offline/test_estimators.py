@@ -6,6 +6,7 @@ import itertools
 import math
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -188,3 +189,19 @@ def test_one_pass_checks_on_the_way() -> None:
         quick_estimates(rounds, wrong, rewards_of)
     with pytest.raises(ValueError, match=r"rewards_of: expected float64 of shape \(5000, 4\), got float32"):
         quick_estimates(rounds, target, rewards_of.astype(np.float32))
+
+
+def test_one_pass_keeps_its_digits_and_knows_what_was_eligible() -> None:
+    """Rewards of a hundred million, give or take one: sums of squares alone would have no digit left."""
+    rounds, target, rewards_of = made_up(5_000, 7)
+    rounds, rewards_of = replace(rounds, rewards=rounds.rewards + 1e8), rewards_of + 1e8
+    weighed = weigh(rounds, target, rewards_of)
+    found = quick_estimates(rounds, target, rewards_of)
+    for name, estimator in (("ips", ips), ("snips", snips), ("dr", dr)):
+        assert math.isclose(found[name].standard_error, estimator(weighed).standard_error(), rel_tol=1e-5), name
+    assert found["snips"].standard_error < 0.1
+    row, action = (int(k[0]) for k in np.nonzero(~rounds.eligibility))
+    odd = target.copy()
+    odd[row] = np.eye(4)[action]
+    with pytest.raises(LogError, match=f"row {row}: target: "):
+        quick_estimates(rounds, odd, rewards_of)

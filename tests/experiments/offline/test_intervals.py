@@ -150,3 +150,30 @@ def test_a_sequence_may_be_watched() -> None:
 def test_a_sequence_of_a_ratio_is_refused() -> None:
     with pytest.raises(ValueError, match="asymptotic_sequence: expected an estimator that is a mean"):
         asymptotic_sequence(Terms(correction=np.ones(3), scale=np.ones(3)))
+
+
+@pytest.mark.parametrize("share", [0.01, 0.05])
+def test_a_sequence_waits_for_rewards_that_are_rare(share: float) -> None:
+    """Watched from the first round to the 4,000th, the truth is left out in at most 5 % of the runs."""
+    n_runs, n_left, n_bare = 300, 0, 0
+    rng = np.random.default_rng(8)
+    for _ in range(n_runs):
+        rounds = (rng.random(4_000) < share).astype(np.float64)
+        low, high = asymptotic_sequence(Terms(direct=rounds), best_at=10_000)
+        n_left += bool(((low > share) | (high < share)).any())
+        n_bare += bool(rounds[:20].sum() == 0)
+    assert n_left <= binom.ppf(0.999, n_runs, 0.05)
+    assert n_bare > 0.3 * n_runs  # whose spread was 0 for a while, and any bound an error
+    low, high = asymptotic_sequence(Terms(direct=np.ones(1_000)))
+    assert np.isinf(low).all()
+    assert np.isinf(high).all()
+
+
+def test_replicates_without_weight_widen_the_bootstrap() -> None:
+    """Of eight users one has weight: a third of the replicates lack them, and could have come to anything."""
+    terms = Terms(correction=np.eye(8)[0] * 3.0, scale=np.eye(8)[0])
+    found = bootstrap(terms, None, 0.95, 400, 1)
+    assert found.value == 3.0
+    assert (found.low, found.high) == (-math.inf, math.inf)
+    few = bootstrap(Terms(correction=np.ones(40), scale=np.ones(40)), None, 0.95, 400, 1)
+    assert few.low == few.high == 1.0

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from experiments.offline.logs.logged import LoggedRounds
-from experiments.offline.report_card import Twin, report_card, twin_of
+from experiments.offline.models.propensities import with_propensities
+from experiments.offline.report_card import report_card
 from experiments.offline.targets import always, uniform
+from experiments.offline.twin import Twin, twin_of
 from tests.experiments.offline.worlds import made_up
 
 
@@ -125,3 +128,45 @@ def test_what_it_needs() -> None:
         report_card(twin, {})
     with pytest.raises(ValueError, match="report_card: n_logs: expected at least 2, got 1"):
         report_card(twin, {"push": uniform(twin.rounds)}, n_logs=1)
+
+
+def test_an_actions_rewards_scatter_as_its_own_did() -> None:
+    """Silence always earns 1; a push 0 or 10. In the twin silence earns 1 as well, and no push's noise."""
+    rng = np.random.default_rng(5)
+    n = 2_000
+    actions = rng.integers(0, 2, n)
+    rewards = np.where(actions == 1, rng.choice([0.0, 10.0], n), 1.0)
+    rounds = LoggedRounds(actions, rewards, ("none", "push"), probabilities=np.full((n, 2), 0.5))
+    twin = twin_of(rounds, "by_action")
+    log, _ = twin.draw(rng)
+    assert log.rewards[log.actions == 0].std() < 0.05
+    assert log.rewards[log.actions == 1].std() == pytest.approx(5.0, abs=0.2)
+
+
+def test_estimated_propensities_are_estimated_anew_in_each_twin() -> None:
+    """With twenty rounds a parameter: the marks hold the error of estimating, which the true ones would not."""
+    rng = np.random.default_rng(6)
+    n = 300
+    context = rng.normal(size=(n, 8))
+    p = 1.0 / (1.0 + np.exp(-context[:, 0]))
+    actions = (rng.random(n) < p).astype(np.int64)
+    rewards = 3.0 * context[:, 0] + actions + rng.normal(size=n)
+    names = tuple("abcdefgh")
+    bare = LoggedRounds(actions, rewards, ("none", "push"), context=context, features=names)
+    estimated = with_propensities(bare).rounds
+    twin = twin_of(estimated, "by_action")
+    assert twin.rounds.is_estimated
+    target = {"push": always(estimated, "push")}
+    anew = report_card(twin, target, estimators=("ips",), n_logs=40)
+    given = report_card(
+        Twin(replace(twin.rounds, is_estimated=False), twin.means, twin.noise), target, estimators=("ips",), n_logs=40
+    )
+    assert anew.marks[0].truth == given.marks[0].truth
+    assert anew.marks[0].spread != pytest.approx(given.marks[0].spread, rel=0.02)
+    assert 0.0 < anew.marks[0].answered <= 1.0
+
+
+def test_a_twin_needs_probabilities_or_features() -> None:
+    bare = LoggedRounds(np.asarray([0, 1] * 20), np.zeros(40), ("none", "push"), propensities=np.full(40, 0.5))
+    with pytest.raises(ValueError, match="twin_of: expected the logging policy's probability of every action, or feat"):
+        twin_of(bare)

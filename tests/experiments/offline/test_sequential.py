@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from experiments.offline.estimators.importance import ips, snips
-from experiments.offline.estimators.marginalised import aggregated_states, marginalised_is, same_states
+from experiments.offline.estimators.marginalised import aggregated_states, lost_share, marginalised_is, same_states
 from experiments.offline.estimators.model_based import dr, sndr
 from experiments.offline.estimators.sequential import (
     direct_method,
@@ -330,3 +330,18 @@ def test_what_is_refused() -> None:
         horizon_errors((4, 0), 10, 2)
     with pytest.raises(ValueError, match="n_logs: expected at least 2, got 1"):
         horizon_errors((4,), 10, 1)
+
+
+def test_what_the_target_does_where_nobody_did_it_is_lost() -> None:
+    """Half the log goes to B, half to C; in C nobody took action 1, which the target always takes: it loses 3 in 10."""
+    to_c = np.asarray([0, 1] * 50)
+    actions = np.column_stack([to_c, np.where(to_c, 0, np.arange(100) % 4 // 2)]).ravel()
+    states = np.column_stack([np.zeros(100, np.int64), 1 + to_c]).ravel()
+    steps = np.tile([0, 1], 100)
+    log = LoggedTrajectories(
+        actions, np.ones(200), ("a", "b"), np.zeros((200, 1)), ("x",), np.repeat(np.arange(100), 2), steps,
+        is_terminated=steps == 1, is_truncated=np.zeros(200, np.bool_), propensities=np.full(200, 0.5),
+    )  # fmt: skip
+    target = np.where((steps == 0)[:, None], [0.7, 0.3], [0.0, 1.0])
+    assert lost_share(weigh_trajectories(log, target), states) == pytest.approx(0.3, abs=1e-12)
+    assert lost_share(weigh_trajectories(log, np.full((200, 2), 0.5)), states) == 0.0

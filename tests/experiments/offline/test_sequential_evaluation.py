@@ -80,6 +80,8 @@ def test_long_products_are_refused_while_others_answer() -> None:
         r"products of ratios over \d+ decisions leave an effective sample size of [\d.]+ of 500 episodes \(at least 30"
     )
     assert re.match(told, reason)
+    alone = evaluate_trajectories(log, np.tile([0.4, 0.6], (len(log), 1)), estimators=("fqe",))
+    assert "by fitted Q evaluation alone: a model's word, which no propensities correct" in alone.in_words()
     assert abs(found.estimates["marginalised_is"].interval.value - 120.0) < 1.0
     assert abs(found.estimates["fqe"].interval.value - 120.0) < 6.0  # a penalty of 1 is felt over 200 steps
     interval = found.estimates["marginalised_is"].interval
@@ -379,3 +381,33 @@ def test_the_command_says_what_it_expected(visits: Path, arguments: tuple[str, .
     assert done.exit_code in (1, 2)
     assert message in " ".join((done.output + done.stderr).split())
     assert sorted(path.name for path in visits.iterdir()) == ["visits.csv", "visits.yaml"]
+
+
+def test_states_in_which_nobody_did_it_refuse_the_ratios_of_states() -> None:
+    """In the last step nobody turned up heads, which the policy always would: all of its last step is lost."""
+    log = walks(400, 3, 5)
+    is_last = log.steps == 2
+    log = replace(log, actions=np.where(is_last, 0, log.actions), rewards=log.rewards)
+    target = np.where(is_last[:, None], [0.0, 1.0], [0.5, 0.5])
+    found = evaluate_trajectories(log, target, estimators=("marginalised_is",))
+    assert found.is_refused
+    assert (
+        "100 % of the policy's episodes come into states in which nobody did what it would do (at most 1 % may)"
+        in (found.refused["state-marginalised IS"])
+    )
+
+
+def test_users_count_and_not_their_episodes() -> None:
+    """Of forty users with fifty episodes each, two weigh; their hundred episodes are two users' worth."""
+    log = walks(2_000, 2, 6)
+    log = replace(log, users=log.episodes % 40)
+    assert log.users is not None
+    target = np.where((log.users < 2)[:, None], [0.01, 0.99], [0.5, 0.5])
+    for actions in (0, 1):
+        assert log.actions[log.users == actions].any()
+    log = replace(log, actions=np.where(log.users < 2, 1, 0))
+    target = np.where((log.users < 2)[:, None], [0.0, 1.0], [0.0, 1.0])
+    found = evaluate_trajectories(log, target, estimators=("weighted_trajectory_is",))
+    assert found.is_refused
+    why = " ".join(found.refusals)
+    assert "effective sample size of 2.0 of 40 users (at least 30 are needed)" in why

@@ -11,6 +11,7 @@ import pytest
 
 from experiments.offline.logs.episodes import ledger_trajectories, read_trajectories
 from experiments.offline.logs.faults import LogError
+from experiments.offline.logs.ledgers import ledger_rounds
 from experiments.offline.logs.mapping import LogMapping
 from experiments.offline.logs.tables import ROW
 from policies.ledger import LedgerWriter, read_decisions
@@ -186,6 +187,10 @@ def test_a_ledger_without_a_decision(tmp_path: Path) -> None:
         writer.write(written.decisions.take(np.zeros(len(written.decisions.reward), np.bool_)))
     with pytest.raises(LogError, match=r"^decisions: expected at least one of an episode that is whole, got none$"):
         ledger_trajectories(tmp_path / "empty")
+    with pytest.raises(
+        LogError, match=r"empty: expected a decision in which something besides no_send was eligible .* in 0 decisions"
+    ):
+        ledger_rounds(tmp_path / "empty")
 
 
 def test_a_reward_that_is_not_known_yet_ends_the_episode_before_it(
