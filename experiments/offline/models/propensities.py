@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from experiments.offline.logs.logged import Bools, Floats, LoggedRounds
+from experiments.offline.logs.logged import Bools, Floats, Ints, LoggedRounds
 from experiments.offline.models.choices import ConditionalLogit
 from experiments.offline.models.folds import folds
 from experiments.offline.quality.calibration import CLEAR_P_VALUE, Calibration, calibration
@@ -90,7 +90,7 @@ def with_propensities(rounds: LoggedRounds, *, n_folds: int = 5, seed: int = 0) 
     return EstimatedPropensities(found, told, tuple(warnings), tuple(refusals))
 
 
-def _require_taken(rounds: LoggedRounds, fold_of: np.ndarray[tuple[int], np.dtype[np.int64]], n_folds: int) -> None:
+def _require_taken(rounds: LoggedRounds, fold_of: Ints, n_folds: int) -> None:
     counts = np.bincount(rounds.actions, minlength=rounds.n_actions)
     if (counts == 0).any():
         name = rounds.action_names[int(counts.argmin())]

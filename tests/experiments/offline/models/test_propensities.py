@@ -8,7 +8,7 @@ from scipy.special import softmax
 from sklearn.linear_model import LogisticRegression
 
 from experiments.offline.evaluation import evaluate_policy
-from experiments.offline.logs.logged import Bools, Floats, LoggedRounds
+from experiments.offline.logs.logged import Bools, Floats, Ints, LoggedRounds
 from experiments.offline.models.choices import PENALTY, ConditionalLogit
 from experiments.offline.models.propensities import with_propensities
 from experiments.offline.targets import always
@@ -16,8 +16,8 @@ from experiments.offline.targets import always
 NAMES = ("none", "push", "mail")
 
 
-def drawn(shares: Floats, rng: np.random.Generator) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
-    return (shares.cumsum(axis=1) < rng.random((len(shares), 1)) * (1 - 1e-9)).sum(axis=1)
+def drawn(shares: Floats, rng: np.random.Generator) -> Ints:
+    return np.asarray((shares.cumsum(axis=1) < rng.random((len(shares), 1)) * (1 - 1e-9)).sum(axis=1), np.int64)
 
 
 def test_equals_scikit_learn_where_all_is_eligible() -> None:
