@@ -208,10 +208,11 @@ def report_card(
 
 def _as_logged(drawn: LoggedRounds, seed: int) -> LoggedRounds | None:
     """Return a twin's log as a reader of the real one would have it; None where its propensities are not to be had."""
-    if not drawn.is_estimated:
+    if not drawn.estimated_by:
         return drawn
+    bare = replace(drawn, probabilities=None, propensities=None, estimated_by="")
     try:
-        estimated = with_propensities(replace(drawn, probabilities=None, propensities=None), seed=seed)
+        estimated = with_propensities(bare, drawn.estimated_by, seed=seed)
     except ValueError:  # an action that nobody took
         return None
     return None if estimated.refusals else estimated.rounds

@@ -95,7 +95,7 @@ def twin_of(rounds: LoggedRounds, model: str = "boosted", *, n_folds: int = 5, s
                 "`features` in the mapping"
             )
         estimated = with_propensities(replace(rounds, propensities=None), n_folds=n_folds, seed=seed).rounds
-        rounds = replace(estimated, is_estimated=rounds.is_estimated)
+        rounds = replace(estimated, estimated_by=rounds.estimated_by)
     means = cross_fitted(rounds, model, n_folds=n_folds, seed=seed)
     if np.isin(rounds.rewards, (0.0, 1.0)).all():
         return Twin(rounds, np.clip(means, 0.0, 1.0), None)

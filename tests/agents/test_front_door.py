@@ -84,7 +84,9 @@ def test_a_question_that_is_none_is_refused(observations: Any, masks: Any, messa
 
 
 @pytest.mark.parametrize(
-    "agent", [LinUCB(LinUCBSettings(), PROBLEM), LinearThompson(LinearThompsonSettings(), PROBLEM)], ids=str
+    "agent",
+    [LinUCB(LinUCBSettings(), PROBLEM), LinearThompson(LinearThompsonSettings(), PROBLEM)],
+    ids=["linucb", "linear_thompson"],
 )
 def test_nobody_is_asked_about(agent: Any) -> None:
     given = fine()

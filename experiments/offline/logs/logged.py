@@ -35,7 +35,7 @@ class LoggedRounds:
         users: whose decision it is, any integers, shape (N,); None: everyone decided for once.
         hours: when, not before the same user's decision in a row above, shape (N,); None: not known.
         segments: labels by name, each of shape (N,), by which support is told.
-        is_estimated: whether propensities are those of a model.
+        estimated_by: the model whose propensities they are; "": they were logged.
 
     Raises:
         LogError: all faults, by row and column.
@@ -52,7 +52,7 @@ class LoggedRounds:
     users: Ints | None = None
     hours: Floats | None = None
     segments: Mapping[str, npt.NDArray[Any]] | None = None
-    is_estimated: bool = False
+    estimated_by: str = ""
 
     def __post_init__(self) -> None:
         """Check everything, and keep arrays of the types that are promised."""

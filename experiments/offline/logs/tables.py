@@ -101,6 +101,9 @@ def rounds_of(
         mapping: which is what.
         action_names, categories: of the whole table.
     """
+    if not len(frame):
+        which = " that `where` leaves" if mapping.where else ""
+        raise LogError([f"expected a table with at least one row{which}, got none"])
     numbers_of_rows = frame[ROW].to_numpy()
     faults: list[str] = []
 
@@ -125,7 +128,23 @@ def rounds_of(
         rounds = LoggedRounds(actions, action_names=action_names, context=context, features=features, **arrays)
         return _uniformly_drawn(rounds) if mapping.probabilities == "uniform" else rounds
     except LogError as error:
-        raise LogError(in_table(error.faults, numbers_of_rows)) from None
+        raise LogError(_by_column(in_table(error.faults, numbers_of_rows), mapping)) from None
+
+
+def _by_column(faults: Sequence[str], mapping: LogMapping) -> list[str]:
+    """Return messages in which the table's own names stand for what a log calls its columns."""
+    time = mapping.time_column
+    called = {
+        "action": mapping.action_column.column,
+        "reward": mapping.reward,
+        "propensity": mapping.propensity,
+        "hours": None if time is None else time.column,
+    }
+    found = list(faults)
+    for name, column in called.items():
+        if column is not None and column != name:
+            found = [re.sub(rf"^(row \d+: ){name}: ", rf"\g<1>{column} ({name}): ", fault) for fault in found]
+    return found
 
 
 def _uniformly_drawn(rounds: LoggedRounds) -> LoggedRounds:

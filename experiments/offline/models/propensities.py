@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from experiments.offline.logs.logged import Bools, Floats, Ints, LoggedRounds
-from experiments.offline.models.choices import ConditionalLogit
+from experiments.offline.models.choices import CHOICES, ChoiceModel
 from experiments.offline.models.folds import folds
 from experiments.offline.quality.calibration import CLEAR_P_VALUE, Calibration, calibration
 from experiments.offline.quality.rows import ScoredLabels
@@ -20,6 +20,7 @@ from experiments.offline.quality.rows import ScoredLabels
 LEAST = 1e-6  # below which an estimated probability is no longer told from 0
 LEAST_TRIED = 0.005  # a share below it, and below a twentieth of an equal one, is what a logistic curve says of never
 LEAST_OF_EQUAL = 0.05
+MOST_FOR_TREES = 20  # actions
 
 WARNING = (
     "PROPENSITIES ARE ESTIMATED: the log has none. If anything that decided the action is missing from the features, "
@@ -44,19 +45,22 @@ class EstimatedPropensities:
     refusals: tuple[str, ...] = ()
 
 
-def with_propensities(rounds: LoggedRounds, *, n_folds: int = 5, seed: int = 0) -> EstimatedPropensities:
-    """Return a log with propensities by conditional logit on its context, cross-fitted by user.
+def with_propensities(
+    rounds: LoggedRounds, model: str | None = None, *, n_folds: int = 5, seed: int = 0
+) -> EstimatedPropensities:
+    """Return a log with propensities by a model of its context and of what was eligible, cross-fitted by user.
 
     Where an action was not taken and its share is below LEAST_TRIED, and below a twentieth of an equal share, it counts
     as not tried: probability 0, and what a policy would do there has no support. A rule leaves such a log.
 
     Args:
         rounds: without propensities; with context.
+        model: of `choices.CHOICES`; None: that by which the actions of other users were likeliest.
         n_folds, seed: of cross-fitting.
 
     Raises:
-        ValueError: it has propensities, or no context, or an action that was never taken, or by too few users for
-            every fold to be predicted by others.
+        ValueError: an unknown model; it has propensities, or no context, or an action that was never taken, or by too
+            few users for every fold to be predicted by others.
     """
     if rounds.propensities is not None:
         raise ValueError("with_propensities: expected a log without propensities, got one that has them")
@@ -64,20 +68,26 @@ def with_propensities(rounds: LoggedRounds, *, n_folds: int = 5, seed: int = 0) 
         raise ValueError("with_propensities: expected features that the action may have depended on, got none")
     fold_of = folds(len(rounds), rounds.clusters, n_folds, seed)
     _require_taken(rounds, fold_of, n_folds)
-    shares = np.empty((len(rounds), rounds.n_actions))
-    for fold in range(n_folds):
-        held_out = fold_of == fold
-        model = ConditionalLogit(rounds.n_actions)
-        model.fit(rounds.context[~held_out], rounds.actions[~held_out], rounds.eligibility[~held_out])
-        shares[held_out] = model.predict(rounds.context[held_out], rounds.eligibility[held_out])
+    names = _candidates(rounds.n_actions) if model is None else (model,)
+    if unknown := [name for name in names if name not in CHOICES]:
+        raise ValueError(f"model {unknown[0]!r}: expected one of {', '.join(CHOICES)}")
+    by_model = {name: _cross_fitted(rounds, CHOICES[name], fold_of) for name in names}
+    losses = {name: _loss(rounds, shares) for name, shares in by_model.items()}
+    best = min(losses, key=losses.__getitem__)
+    shares = by_model[best]
     told = {name: _calibration(rounds, shares, k) for k, name in enumerate(rounds.action_names)}
     probabilities = np.where(_is_tried(rounds, shares), np.maximum(shares, LEAST), 0.0)
     probabilities /= probabilities.sum(axis=1, keepdims=True)
     propensities = probabilities[np.arange(len(rounds)), rounds.actions]
-    found = replace(rounds, probabilities=probabilities, propensities=propensities, is_estimated=True)
+    found = replace(rounds, probabilities=probabilities, propensities=propensities, estimated_by=best)
     bad = [name for name, each in told.items() if each.is_bad]
-    certain = [name for name in bad if told[name].p_value < CLEAR_P_VALUE / rounds.n_actions]
+    certain = [name for name in bad if _p_value(told[name]) < CLEAR_P_VALUE / rounds.n_actions]
     warnings, refusals = [WARNING], []
+    if len(losses) > 1 and best != names[0]:
+        warnings.append(
+            f"The propensities are those of {best}, by which other users' actions were likelier than by a {names[0]} "
+            f"({losses[best]:.4f} against {losses[names[0]]:.4f} nats an action)."
+        )
     if certain:
         refusals.append(
             f"The propensities had to be estimated, and those of {', '.join(map(repr, certain))} do not come true, so "
@@ -88,6 +98,31 @@ def with_propensities(rounds: LoggedRounds, *, n_folds: int = 5, seed: int = 0) 
             f"The estimated propensities of {', '.join(map(repr, bad))} do not come true: {told[bad[0]].verdict}"
         )
     return EstimatedPropensities(found, told, tuple(warnings), tuple(refusals))
+
+
+def _candidates(n_actions: int) -> tuple[str, ...]:
+    """Return the models that are tried; trees grow a set for each action, which takes its time."""
+    return tuple(CHOICES) if n_actions <= MOST_FOR_TREES else tuple(CHOICES)[:1]
+
+
+def _cross_fitted(rounds: LoggedRounds, model: type[ChoiceModel], fold_of: Ints) -> Floats:
+    assert rounds.context is not None
+    shares = np.empty((len(rounds), rounds.n_actions))
+    for fold in np.unique(fold_of):
+        held_out = fold_of == fold
+        learner = model(rounds.n_actions)
+        learner.fit(rounds.context[~held_out], rounds.actions[~held_out], rounds.eligibility[~held_out])
+        shares[held_out] = learner.predict(rounds.context[held_out], rounds.eligibility[held_out])
+    return shares
+
+
+def _loss(rounds: LoggedRounds, shares: Floats) -> float:
+    """Return the mean of -log of what each action taken was given."""
+    return -float(np.log(np.maximum(shares[np.arange(len(rounds)), rounds.actions], LEAST)).mean())
+
+
+def _p_value(told: Calibration) -> float:
+    return float(np.nanmin([told.p_value, told.bins_p_value, 1.0]))
 
 
 def _require_taken(rounds: LoggedRounds, fold_of: Ints, n_folds: int) -> None:

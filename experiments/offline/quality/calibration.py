@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from scipy.stats import chi2
 
 from agents.agent import Ints
 from experiments.compare import Z_95
@@ -22,6 +23,9 @@ from simulator.measures import plain
 CLEAR_P_VALUE = 0.01
 MOST_RATIO = 1.1  # of the rate to the mean score, or the other way round
 LEAST_SLOPE, MOST_SLOPE = 0.8, 1.25
+CLEAR_BY_BINS = 0.001  # p-value of the bins, which ask many questions of small samples
+LEAST_EXPECTED = 5.0  # rows of either class in a bin
+MOST_BENT = 0.1  # mean error of the bins beyond luck, as a share of the rarer class's rate
 
 
 @dataclass(frozen=True)
@@ -72,6 +76,7 @@ class Calibration:
         expected_calibration_error: weighted mean over bins of |rate - mean score|.
         error_by_chance: what that would be on average if all scores were true.
         recalibration: the line in log-odds.
+        bins_p_value: of the scores being true, by the chi-squared of all bins together.
         spiegelhalter_z: standard normal if all scores are true, rows independent; NaN where scores are all 0, 1/2 or 1.
     """
 
@@ -82,6 +87,7 @@ class Calibration:
     expected_calibration_error: float
     error_by_chance: float
     recalibration: Recalibration
+    bins_p_value: float
     spiegelhalter_z: float
 
     @property
@@ -99,16 +105,18 @@ class Calibration:
 
     @property
     def is_miscalibrated(self) -> bool:
-        """Whether scores are off by more than luck: a p-value below CLEAR_P_VALUE."""
-        return self.p_value < CLEAR_P_VALUE
+        """Whether scores are off by more than luck: by the line, or by the bins where no line would show it."""
+        return self.p_value < CLEAR_P_VALUE or self.bins_p_value < CLEAR_BY_BINS
 
     @property
     def is_bad(self) -> bool:
         """Whether they are off by more than luck, and so far that decisions by them would be others.
 
-        So far: the rate is not within a tenth of the mean score, or the slope not within 0.8 and 1.25.
+        So far: the rate is not within a tenth of the mean score, the slope not within 0.8 and 1.25, or bins are off by
+        a tenth of the rarer class's rate on average, beyond what luck does to them.
         """
-        return self.is_miscalibrated and (self._is_far_in_height or self._is_far_in_slope)
+        is_by_line = self.p_value < CLEAR_P_VALUE and (self._is_far_in_height or self._is_far_in_slope)
+        return is_by_line or (self.bins_p_value < CLEAR_BY_BINS and self._is_bent)
 
     @property
     def verdict(self) -> str:
@@ -124,9 +132,16 @@ class Calibration:
             faults.append("too high" if self.mean_score > self.rate else "too low")
         if self._is_far_in_slope:
             faults.append("the wrong way round" if slope < 0 else "too extreme" if slope < LEAST_SLOPE else "too alike")
+        if self._is_bent and not faults:
+            faults.append(f"bent, {self.expected_calibration_error:.2g} off on average")
         if not faults:
             return f"Slightly miscalibrated, beyond luck but within bounds: {figures}."
         return f"Badly calibrated, scores are {' and '.join(faults)}: {figures}."
+
+    @property
+    def _is_bent(self) -> bool:
+        beyond = self.expected_calibration_error - self.error_by_chance
+        return beyond > MOST_BENT * min(self.rate, 1.0 - self.rate)
 
     @property
     def _is_far_in_height(self) -> bool:
@@ -151,6 +166,7 @@ class Calibration:
             "error_by_chance": self.error_by_chance,
             "recalibration": self.recalibration.to_dict(),
             "p_value": plain(self.p_value),
+            "bins_p_value": plain(self.bins_p_value),
             "spiegelhalter_z": plain(self.spiegelhalter_z),
             "spiegelhalter_p_value": plain(self.spiegelhalter_p_value),
             "bins": [each.to_dict() for each in self.bins],
@@ -184,6 +200,7 @@ def calibration(scored: ScoredLabels, n_bins: int = 10) -> Calibration:
         expected_calibration_error=sum(each.weight_share * abs(each.rate - each.mean_score) for each in bins),
         error_by_chance=_error_by_chance(scored, n_bins),
         recalibration=line,
+        bins_p_value=_bins_p_value(scored, n_bins),
         spiegelhalter_z=spiegelhalter_z(scored),
     )
 
@@ -256,6 +273,29 @@ def _error_by_chance(scored: ScoredLabels, n_bins: int) -> float:
     """Return the mean of the expected calibration error if scores are true, by the normal approximation."""
     variances = np.bincount(_bins(scored, n_bins), scored.weights**2 * scored.scores * (1 - scored.scores))
     return float(math.sqrt(2 / math.pi) * np.sqrt(variances).sum() / scored.weights.sum())
+
+
+def _bins_p_value(scored: ScoredLabels, n_bins: int) -> float:
+    """Return the p-value of the scores being true: sum over bins of (seen - expected)^2 / variance, chi-squared.
+
+    As many degrees of freedom as bins, since the scores were not fitted to these rows. A bin in which less than five
+    are expected of either class joins its neighbour, so that the normal law holds.
+
+    Source: Hosmer & Lemeshow, Goodness of fit tests for the multiple logistic regression model (1980).
+    """
+    bins, p = _bins(scored, n_bins), scored.scores
+    columns = (scored.weights * (scored.labels - p), scored.weights**2 * p * (1 - p), p, 1 - p)
+    sums = np.array([np.bincount(bins, column, n_bins) for column in columns])
+    joined: list[np.ndarray[Any, np.dtype[np.float64]]] = []
+    for column in sums.T:
+        if joined and min(joined[-1][2:]) < LEAST_EXPECTED:
+            joined[-1] = joined[-1] + column
+        else:
+            joined.append(column)
+    if len(joined) > 1 and min(joined[-1][2:]) < LEAST_EXPECTED:
+        joined[-2:] = [joined[-2] + joined[-1]]
+    found = [(off, variance) for off, variance, *_ in joined if variance > 0]
+    return float(chi2.sf(sum(off**2 / variance for off, variance in found), len(found))) if found else math.nan
 
 
 def _two_sided(z: float) -> float:

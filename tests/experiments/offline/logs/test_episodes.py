@@ -94,10 +94,10 @@ def test_a_world_written_down_and_read_again(tmp_path: Path) -> None:
             {"visit": ["a", "b", "a", "b", "b", "c"], "who": list("xyxyyz"), "when": [float(k) for k in range(6)]},
             "row 2: visit: expected all rows of an episode together, got 'a' again, which began in row 0",
         ),
-        ({"when": [0.0, 5.0, 4.0, 1.0, 2.0, 50.0], "who": list("xxxyyz")}, "row 2: hours: expected not before"),
+        ({"when": [0.0, 5.0, 4.0, 1.0, 2.0, 50.0], "who": list("xxxyyz")}, r"row 2: when .hours.: expected not before"),
         (
             {"when": [0.0, 5.0, 8.0, 2.0, 1.0, 50.0], "who": list("xxxyyz")},
-            "row 4: hours: expected not before the same user's decision above, got 1, and row 3 has 2",
+            r"row 4: when .hours.: expected not before the same user's decision above, got 1, and row 3 has 2",
         ),
         (
             {"left": [True, False, True, False, False, False]},

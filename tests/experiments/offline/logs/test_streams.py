@@ -75,7 +75,7 @@ def test_parts_are_the_whole(table: Path, by_user: bool) -> None:
 def test_a_fault_has_its_row_in_the_table(table: Path) -> None:
     frame = pl.read_parquet(table)
     frame[1_800, "p"] = 0.0
-    with pytest.raises(LogError, match=r"^row 1800: propensity: expected above 0 and at most 1, got 0\.0$"):
+    with pytest.raises(LogError, match=r"^row 1800: p .propensity.: expected above 0 and at most 1, got 0\.0$"):
         stream_estimates(frame, mapping(), target, rows=700)
     with pytest.raises(ValueError, match="stream_estimates: expected at least one round, got an empty table"):
         stream_estimates(frame[:0], mapping(), target)

@@ -61,7 +61,7 @@ def test_eligibility_that_goes_with_the_context() -> None:
     assert found.rounds.probabilities is not None
     assert np.abs(found.rounds.probabilities - true).max() < 0.02
     assert not found.refusals
-    assert found.rounds.is_estimated
+    assert found.rounds.estimated_by == "conditional logit"
     # A model that does not know what could be done is far off in the same log.
     other = LogisticRegression().fit(context, actions).predict_proba(context) * eligible
     other /= other.sum(axis=1, keepdims=True)
@@ -110,3 +110,26 @@ def test_an_action_of_one_user_is_named() -> None:
     )
     with pytest.raises(ValueError, match="but 'mail' was taken 3 times, by users of one fold of 5: leave it out"):
         with_propensities(rounds)
+
+
+def test_trees_where_no_line_parts_the_choices() -> None:
+    """Whoever is above the mean gets a push with .7, others with .3: a curve would be off by a fifth at the step."""
+    rng = np.random.default_rng(9)
+    n = 6_000
+    context = rng.normal(size=(n, 2))
+    p = np.where(context[:, 0] > 0, 0.7, 0.3)
+    actions = (rng.random(n) < p).astype(np.int64)
+    rounds = LoggedRounds(actions, rng.normal(size=n), NAMES[:2], context=context, features=("a", "b"))
+    found = with_propensities(rounds)
+    assert found.rounds.estimated_by == "boosted trees"
+    assert (
+        "The propensities are those of boosted trees, by which other users' actions were likelier" in found.warnings[1]
+    )
+    assert found.rounds.probabilities is not None
+    trees = np.abs(found.rounds.probabilities[:, 1] - p).mean()
+    line = with_propensities(rounds, "conditional logit")
+    assert line.rounds.probabilities is not None
+    assert line.refusals
+    assert trees < 0.05 < np.abs(line.rounds.probabilities[:, 1] - p).mean()
+    with pytest.raises(ValueError, match="model 'logit': expected one of conditional logit, boosted trees"):
+        with_propensities(rounds, "logit")

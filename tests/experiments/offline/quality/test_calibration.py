@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 
 import numpy as np
 import numpy.typing as npt
@@ -196,3 +197,36 @@ def test_plain_data_is_json() -> None:
     off = ReliabilityBin(10, 0.1, 0.5, 0.2, 0.1, 0.4)
     assert off.is_off
     json.dumps(calibration(ScoredLabels.of([0, 1], [0.2, 0.3])).to_dict(), allow_nan=False)
+
+
+def stepped(n: int, seed: int, rate: float) -> ScoredLabels:
+    """Scores by the best line of a world in which the rate is a step: no line through them is any better."""
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=2 * n)
+    labels = rng.random(2 * n) < np.where(x > 0, rate, 1.0 - rate)
+    fitted = LogisticRegression().fit(x[:n, None], labels[:n])
+    return ScoredLabels.of(labels[n:].astype(np.int64), fitted.predict_proba(x[n:, None])[:, 1])
+
+
+def test_bins_see_what_no_line_shows() -> None:
+    found = calibration(stepped(5_000, 3, 0.75))
+    assert found.p_value > 0.01
+    assert found.bins_p_value < 1e-6
+    assert found.is_bad
+    assert re.search(r"^Badly calibrated, scores are bent, 0\.\d+ off on average: mean score", found.verdict)
+
+
+def test_bins_by_closed_form() -> None:
+    """Two bins of a hundred with scores .2 and .6, in which 30 and 50 came true: (10^2 / 16 + 10^2 / 24), two bins."""
+    labels = [1] * 30 + [0] * 70 + [1] * 50 + [0] * 50
+    found = calibration(ScoredLabels.of(labels, [0.2] * 100 + [0.6] * 100), n_bins=2)
+    assert found.bins_p_value == pytest.approx(math.exp(-(100 / 16 + 100 / 24) / 2), rel=1e-12)  # chi2.sf(x, 2)
+
+
+def test_true_scores_are_found_bent_as_seldom_as_the_bins_say() -> None:
+    rng = np.random.default_rng(5)
+    found = []
+    for _ in range(400):
+        scores = rng.uniform(0.001, 0.2, 2_000)
+        found.append(calibration(ScoredLabels.of((rng.random(2_000) < scores).astype(np.int64), scores)).bins_p_value)
+    assert stats.kstest(found, "uniform").pvalue > 1e-4
