@@ -20,6 +20,7 @@ from policies.kinds.network import Layer, Network, NetworkChooser, NetworkInput,
 from policies.kinds.posterior import Believed, Known, Posterior, PosteriorChooser, read_posterior
 from policies.kinds.rules import NO_SEND, Condition, Rule, Rules, RulesChooser, Send, read_rules
 from policies.kinds.scorecard import Binned, Scorecard, ScorecardChooser, Weighted, read_scorecard
+from policies.kinds.tree import Leaf, Split, Tree, TreeChooser, read_tree
 from policies.strict_json import Node
 from policies.vocabulary import n_actions, n_features
 
@@ -36,6 +37,7 @@ __all__ = [
     "Greedy",
     "Known",
     "Layer",
+    "Leaf",
     "Model",
     "Network",
     "NetworkInput",
@@ -47,7 +49,9 @@ __all__ = [
     "Send",
     "SlotTerm",
     "Softmax",
+    "Split",
     "Thompson",
+    "Tree",
     "Weighted",
 ]
 
@@ -56,8 +60,8 @@ MAX_SLOTS = 100
 MAX_PARITY = 100  # each costs a decision at every load
 MAX_PROVENANCE = 100
 
-Model = Rules | Scorecard | Network | Posterior | Arms | BetaArms
-KINDS = (Rules.kind, Scorecard.kind, Network.kind, Posterior.kind, Arms.kind, BetaArms.kind)
+Model = Rules | Scorecard | Tree | Network | Posterior | Arms | BetaArms
+KINDS = (Rules.kind, Scorecard.kind, Tree.kind, Network.kind, Posterior.kind, Arms.kind, BetaArms.kind)
 
 
 @dataclass(frozen=True)
@@ -133,6 +137,8 @@ def chooser(document: Document) -> Chooser:
             return RulesChooser(document.model, document.n_slots)
         case Scorecard():
             return ScorecardChooser(document.model, document.n_slots)
+        case Tree():
+            return TreeChooser(document.model, document.n_slots)
         case Network():
             return NetworkChooser(document.model, document.n_slots)
         case Posterior():
@@ -194,6 +200,8 @@ def _read_model(node: Node, n_slots: int) -> Model:
             return read_rules(node, n_slots)
         case Scorecard.kind:
             return read_scorecard(node, n_slots)
+        case Tree.kind:
+            return read_tree(node, n_slots)
         case Network.kind:
             return read_network(node, n_slots)
         case Posterior.kind:

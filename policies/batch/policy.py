@@ -20,9 +20,10 @@ from policies.batch.posterior import BatchPosterior
 from policies.batch.rules import BatchRules
 from policies.batch.scorecard import BatchScorecard
 from policies.batch.seen import Bools, Floats, Ints, Observations, Seen
+from policies.batch.tree import BatchTree
 from policies.codec import check
 from policies.decide import DecideError, Policy
-from policies.document import Arms, BetaArms, Document, Network, Posterior, Rules, Scorecard
+from policies.document import Arms, BetaArms, Document, Network, Posterior, Rules, Scorecard, Tree
 from policies.exploration import Greedy, Thompson
 from policies.vocabulary import action_names, feature_names, n_actions, n_features
 
@@ -62,6 +63,8 @@ def batch_chooser(document: Document) -> BatchChooser:
             return BatchRules(document.model, document.n_slots)
         case Scorecard():
             return BatchScorecard(document.model, document.n_slots)
+        case Tree():
+            return BatchTree(document.model, document.n_slots)
         case Network():
             return BatchNetwork(document.model, document.n_slots)
         case Posterior():
@@ -75,7 +78,7 @@ def batch_chooser(document: Document) -> BatchChooser:
 class BatchPolicy:
     """A document made ready; it holds no state.
 
-    Its probabilities are those of `policies.decide.Policy` for each row: to the last bit for rules, scorecards
+    Its probabilities are those of `policies.decide.Policy` for each row: to the last bit for rules, scorecards, trees
     and arms without softmax, which add and compare the same numbers in the same order; to 1e-12 with softmax; to 1e-9
     for networks and posteriors. A row in which only no_send is eligible is not looked at, so that an overflow there
     stays unseen.

@@ -19,6 +19,7 @@ from policies.document import (
     Document,
     Known,
     Layer,
+    Leaf,
     Network,
     NetworkInput,
     Posterior,
@@ -28,7 +29,9 @@ from policies.document import (
     Send,
     SlotTerm,
     Softmax,
+    Split,
     Thompson,
+    Tree,
     Weighted,
 )
 from policies.inputs import encode, inputs
@@ -129,7 +132,20 @@ BETA_ARMS = Document(
     Thompson(),
 )
 
-EXAMPLES = (RULES, SCORECARD, network(), POSTERIOR, ARMS, BETA_ARMS)
+TREE = Document(
+    "three leaves",
+    C,
+    Tree(
+        Split(
+            "send_load",
+            2.0,
+            Split("slot.relevance", 0.5, Leaf({"push": -0.25, "email": 0.125}), Leaf({"push": 1.0, "email": 0.5})),
+            Leaf({"push": -1.0, "email": -0.5}),
+        )
+    ),
+)
+
+EXAMPLES = (RULES, SCORECARD, TREE, network(), POSTERIOR, ARMS, BETA_ARMS)
 
 
 def tree_of(document: Document) -> Any:
