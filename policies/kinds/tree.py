@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from policies.inputs import N_CHANNELS, edges, inputs, read_input, read_threshold
+from policies.inputs import N_CHANNELS, Input, edges, inputs, read_input, read_threshold
 from policies.strict_json import Node
 from policies.vocabulary import CHANNELS_OF_A_SLOT, N_SLOT_FEATURES, action_names
 
@@ -98,8 +98,9 @@ def _read_node(node: Node, n_slots: int, depth: int) -> Split | Leaf:
     )
 
 
-# A node made ready: where its value stands, the encoded threshold, and the two nodes; of a leaf -1, 0 and its values.
-_Ready = tuple[int, float, "_Ready | tuple[float, ...]", "_Ready | None"]
+# A node made ready: where its value stands, the encoded threshold, the two nodes, and what reasons say of each way.
+# Of a leaf: -1, 0, its values, and nothing else.
+_Ready = tuple[int, float, "_Ready | tuple[float, ...]", "_Ready | None", tuple[str, str]]
 
 
 class TreeChooser:
@@ -107,15 +108,12 @@ class TreeChooser:
 
     def __init__(self, model: Tree, n_slots: int) -> None:
         self._names = action_names(n_slots)
-        self._n_slots = n_slots
-        self._root = model.root
-        self._known = inputs(n_slots)
-        names = [split.feature for split in splits(model.root)]
-        self.inputs = tuple(dict.fromkeys(names))
-        self._is_per_slot = any(self._known[name].is_per_slot for name in self.inputs)
+        known = inputs(n_slots)
+        self.inputs = tuple(dict.fromkeys(split.feature for split in splits(model.root)))
+        self._is_per_slot = any(known[name].is_per_slot for name in self.inputs)
         # One tree a slot, with the places of its candidate's features in it: a walk then adds nothing up.
         n_trees = n_slots if self._is_per_slot else 1
-        self._trees = [self._ready(model.root, N_SLOT_FEATURES * slot) for slot in range(n_trees)]
+        self._trees = [self._ready(model.root, known, N_SLOT_FEATURES * slot) for slot in range(n_trees)]
 
     def preferences(self, values: Sequence[float], eligible: Sequence[bool]) -> list[float]:
         """Return what each action is worth over silence, -inf where it is not eligible; shape (A,).
@@ -146,32 +144,33 @@ class TreeChooser:
         best = max(range(1, len(preferences)), key=preferences.__getitem__)  # the first of equals
         worth = preferences[best]
         verdict = "more than silence" if worth > 0.0 else "no more than silence"
-        return (f"{self._names[best]} is worth {worth:.4g}, {verdict}", *self._path(values, (best - 1) // N_CHANNELS))
+        path = _path(self._trees[(best - 1) // N_CHANNELS if self._is_per_slot else 0], values)
+        return (f"{self._names[best]} is worth {worth:.4g}, {verdict}", *path)
 
-    def _path(self, values: Sequence[float], slot: int) -> Iterator[str]:
-        node = self._root
-        while isinstance(node, Split):
-            index, edge = self._place(node)
-            is_below = values[index + N_SLOT_FEATURES * slot * self._known[node.feature].is_per_slot] < edge
-            yield f"{node.feature} {'<' if is_below else '>='} {node.threshold:g}"
-            node = node.below if is_below else node.otherwise
-
-    def _place(self, split: Split) -> tuple[int, float]:
-        entry = self._known[split.feature]
-        return entry.index, edges(entry, (split.threshold,))[0]
-
-    def _ready(self, node: Split | Leaf, offset: int) -> _Ready:
+    def _ready(self, node: Split | Leaf, known: Mapping[str, Input], offset: int) -> _Ready:
         if isinstance(node, Leaf):
-            return -1, 0.0, tuple(node.values[channel] for channel in CHANNELS_OF_A_SLOT), None
-        index, edge = self._place(node)
-        if self._known[node.feature].is_per_slot:
-            index += offset
-        return index, edge, self._ready(node.below, offset), self._ready(node.otherwise, offset)
+            return -1, 0.0, tuple(node.values[channel] for channel in CHANNELS_OF_A_SLOT), None, ("", "")
+        entry = known[node.feature]
+        index = entry.index + offset if entry.is_per_slot else entry.index
+        words = (f"{node.feature} < {node.threshold:g}", f"{node.feature} >= {node.threshold:g}")
+        below, otherwise = self._ready(node.below, known, offset), self._ready(node.otherwise, known, offset)
+        return index, edges(entry, (node.threshold,))[0], below, otherwise, words
 
 
 def _walk(node: _Ready, values: Sequence[float]) -> tuple[float, ...]:
     """Return the values of the leaf that a walk ends in, shape (channels,)."""
-    index, edge, below, otherwise = node
+    index, edge, below, otherwise, _ = node
     while index >= 0:
-        index, edge, below, otherwise = below if values[index] < edge else otherwise  # type: ignore[misc, assignment]
+        index, edge, below, otherwise, _ = below if values[index] < edge else otherwise  # type: ignore[misc, assignment]
     return below  # type: ignore[return-value]
+
+
+def _path(node: _Ready, values: Sequence[float]) -> list[str]:
+    """Return which way a walk went at each split, in words."""
+    found = []
+    while node[0] >= 0:
+        index, edge, below, otherwise, words = node
+        is_below = values[index] < edge
+        found.append(words[0 if is_below else 1])
+        node = below if is_below else otherwise  # type: ignore[assignment]
+    return found
