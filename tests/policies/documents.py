@@ -17,11 +17,14 @@ from policies.document import (
     Binned,
     Condition,
     Document,
+    Greedy,
     Known,
     Layer,
     Leaf,
+    Mixture,
     Network,
     NetworkInput,
+    Part,
     Posterior,
     Rule,
     Rules,
@@ -143,6 +146,12 @@ TREE = Document(
             Leaf({"push": -1.0, "email": -0.5}),
         )
     ),
+)
+
+MIXTURE = Document(
+    "a tenth by points",
+    C,
+    Mixture((Part(0.9, RULES.model, Greedy()), Part(0.1, SCORECARD.model, Softmax(0.5)))),
 )
 
 EXAMPLES = (RULES, SCORECARD, TREE, network(), POSTERIOR, ARMS, BETA_ARMS)

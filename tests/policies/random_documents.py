@@ -26,8 +26,10 @@ from policies.document import (
     Known,
     Layer,
     Leaf,
+    Mixture,
     Network,
     NetworkInput,
+    Part,
     Posterior,
     Rule,
     Rules,
@@ -172,6 +174,18 @@ def random_beta_arms(luck: random.Random, n_slots: int) -> BetaArms:
     return BetaArms(successes, failures)
 
 
+def random_mixture(luck: random.Random, n_slots: int) -> Mixture:
+    kinds = luck.sample(("rules", "scorecard", "tree", "network", "posterior", "arms"), luck.randint(1, 4))
+    parts = [random_document(kind, luck, n_slots) for kind in kinds]
+    cuts = sorted(luck.random() for _ in parts[1:])
+    weights = [high - low for low, high in pairwise((0.0, *cuts, 1.0))]
+    return Mixture(tuple(Part(w, part.model, part.exploration) for w, part in zip(weights, parts, strict=True)))
+
+
+def none(_: random.Random) -> Exploration:
+    return Greedy()
+
+
 def graded(luck: random.Random) -> Exploration:
     return luck.choice((Greedy(), Epsilon(luck.uniform(0.01, 1.0)), Softmax(10 ** luck.uniform(-2, 1))))
 
@@ -197,6 +211,7 @@ KINDS: dict[str, Kind] = {
     "posterior": (random_posterior, of_beliefs),
     "arms": (random_arms, graded),
     "beta_arms": (random_beta_arms, of_counts),
+    "mixture": (random_mixture, none),
 }
 
 

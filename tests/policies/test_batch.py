@@ -26,7 +26,16 @@ from tests.policies.random_documents import KINDS, hard_observations, random_doc
 
 N_DOCUMENTS = 40  # of each kind
 # 116 thousand rows in all; a quadrature of Python's takes its time.
-N_ROWS = {"rules": 700, "scorecard": 700, "tree": 700, "network": 400, "posterior": 200, "arms": 500, "beta_arms": 400}
+N_ROWS = {
+    "rules": 700,
+    "scorecard": 700,
+    "tree": 700,
+    "network": 400,
+    "posterior": 200,
+    "arms": 500,
+    "beta_arms": 400,
+    "mixture": 150,
+}
 
 
 def tolerance(document: Document) -> float:
