@@ -17,6 +17,10 @@ COMMANDS = {
         "experiments.offline.report.evaluate_command:evaluate",
         "Judge policies by a log, before they meet a person.",
     ),
+    "export": (
+        "experiments.exports.export_command:export",
+        "Write a policy in another form, with a certificate of what it loses.",
+    ),
     "plan-test": ("experiments.planning.plan_command:plan_test", "Plan a test on people: users, days, and its traps."),
     "record": ("experiments.recording.record_command:record", "Log every decision of a policy, and what followed."),
     "simulate": ("experiments.simulate:simulate", "Run one policy and measure what it comes to."),

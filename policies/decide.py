@@ -14,11 +14,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, NamedTuple, Protocol, cast
+from typing import Any, NamedTuple, Protocol
 
 from policies.codec import check, content_hash, read
-from policies.document import Believer, Document, Network, ParityVector, Posterior, chooser
-from policies.exploration import Greedy, Thompson, draw, greedy_action, probabilities
+from policies.document import Document, Mixture, Model, Network, ParityVector, Posterior, chooser
+from policies.exploration import Exploration, Greedy, Thompson, draw, greedy_action, shares
 from policies.inputs import LOCAL_HOUR, local_hour
 from policies.strict_json import Faults, shown
 from policies.vocabulary import action_names, feature_names, n_actions, n_features
@@ -73,9 +73,10 @@ class Policy:
         self.document = document
         checked = check(document)
         self.policy_hash = content_hash(checked)
-        self._chooser = chooser(checked)
+        self._chooser = chooser(checked.model, checked.n_slots)
         self.inputs = self._chooser.inputs
         self._exploration = checked.exploration
+        self._is_mixture = isinstance(checked.model, Mixture)
         self._n_slots = checked.n_slots
         self._n_features = n_features(checked.n_slots)
         self._n_actions = n_actions(checked.n_slots)
@@ -118,13 +119,12 @@ class Policy:
         return self._shares(*self._preferences(features, eligible))
 
     def _shares(self, values: list[float], allowed: list[bool], preferences: list[float]) -> tuple[float, ...]:
-        if not isinstance(self._exploration, Thompson):
-            return probabilities(preferences, self._exploration)
-        # The reader lets no other model have thompson.
-        shares = cast(Believer, self._chooser).best_chances(values, allowed, self._exploration.scale)
-        if not math.isfinite(sum(shares)):
+        if self._is_mixture:
+            return tuple(max(0.0, share) for share in preferences)
+        found = shares(self._chooser, self._exploration, values, allowed, preferences)
+        if not math.isfinite(sum(found)):
             raise self._error("standard deviation of a score", "a finite number from these features", math.inf)
-        return tuple(shares)
+        return found
 
     def _preferences(
         self, features: Sequence[float] | Array, eligible: Sequence[int] | Array
@@ -178,7 +178,7 @@ class Policy:
         if not any(allowed[1:]):
             return ("nothing but no_send is eligible",)
         reasons = self._chooser.reasons(values, allowed, preferences)
-        if isinstance(self._exploration, Greedy):
+        if isinstance(self._exploration, Greedy) and not self._is_mixture:
             return reasons
         names = action_names(self._n_slots)
         preferred = greedy_action(preferences)
@@ -189,8 +189,7 @@ class Policy:
         return DecideError(f"policy {self.document.name!r}: {where}: expected {expected}, got {shown(got)}")
 
     def _check_parity(self, document: Document) -> None:
-        is_loose = isinstance(document.model, Network | Posterior) or isinstance(document.exploration, Thompson)
-        tolerance = LOOSE_PARITY if is_loose else EXACT_PARITY
+        tolerance = LOOSE_PARITY if _is_loose(document.model, document.exploration) else EXACT_PARITY
         faults = Faults(f"policy document {document.name!r}")
         for k, vector in enumerate(document.parity):
             fault = self._parity_fault(vector, tolerance)
@@ -240,6 +239,12 @@ def decide(
         # The policy keeps its document alive, so no other can come to have this id while it is kept.
         _POLICIES[id(document)] = policy
     return policy.decide(features, eligible, uniform, explain=explain)
+
+
+def _is_loose(model: Model, exploration: Exploration) -> bool:
+    if isinstance(model, Mixture):
+        return any(_is_loose(part.model, part.exploration) for part in model.parts)
+    return isinstance(model, Network | Posterior) or isinstance(exploration, Thompson)
 
 
 _POLICIES: dict[int, Policy] = {}

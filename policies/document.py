@@ -9,17 +9,20 @@ The fields of these classes are those of the JSON; `policies.codec` reads and wr
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Protocol
 
 from policies.exploration import Epsilon, Exploration, Greedy, Softmax, Thompson, read_exploration
 from policies.kinds.arms import Arms, ArmsChooser, SlotTerm, read_arms
 from policies.kinds.beta_arms import BetaArms, BetaArmsChooser, read_beta_arms
+from policies.kinds.mixture import Mixture, MixtureChooser, Part, ReadyPart, read_mixture
 from policies.kinds.network import Layer, Network, NetworkChooser, NetworkInput, read_network
 from policies.kinds.posterior import Believed, Known, Posterior, PosteriorChooser, read_posterior
 from policies.kinds.rules import NO_SEND, Condition, Rule, Rules, RulesChooser, Send, read_rules
 from policies.kinds.scorecard import Binned, Scorecard, ScorecardChooser, Weighted, read_scorecard
+from policies.kinds.tree import Leaf, Split, Tree, TreeChooser, read_tree
 from policies.strict_json import Node
 from policies.vocabulary import n_actions, n_features
 
@@ -36,10 +39,13 @@ __all__ = [
     "Greedy",
     "Known",
     "Layer",
+    "Leaf",
+    "Mixture",
     "Model",
     "Network",
     "NetworkInput",
     "ParityVector",
+    "Part",
     "Posterior",
     "Rule",
     "Rules",
@@ -47,7 +53,9 @@ __all__ = [
     "Send",
     "SlotTerm",
     "Softmax",
+    "Split",
     "Thompson",
+    "Tree",
     "Weighted",
 ]
 
@@ -56,8 +64,8 @@ MAX_SLOTS = 100
 MAX_PARITY = 100  # each costs a decision at every load
 MAX_PROVENANCE = 100
 
-Model = Rules | Scorecard | Network | Posterior | Arms | BetaArms
-KINDS = (Rules.kind, Scorecard.kind, Network.kind, Posterior.kind, Arms.kind, BetaArms.kind)
+Model = Rules | Scorecard | Tree | Network | Posterior | Arms | BetaArms | Mixture
+KINDS = (Rules.kind, Scorecard.kind, Tree.kind, Network.kind, Posterior.kind, Arms.kind, BetaArms.kind, Mixture.kind)
 
 
 @dataclass(frozen=True)
@@ -114,33 +122,26 @@ class Chooser(Protocol):
         ...
 
 
-class Believer(Chooser, Protocol):
-    """A model that knows how sure it is of its preferences; with `thompson`, every one does."""
-
-    def best_chances(self, values: Sequence[float], eligible: Sequence[bool], scale: float) -> list[float]:
-        """Return the probability that each action is the best, 0 for those that are not eligible; shape (A,).
-
-        Args:
-            scale: by which standard deviations are multiplied.
-        """
-        ...
-
-
-def chooser(document: Document) -> Chooser:
-    """Return a document's model made ready."""
-    match document.model:
+def chooser(model: Model, n_slots: int) -> Chooser:
+    """Return a model made ready for n_slots."""
+    match model:
         case Rules():
-            return RulesChooser(document.model, document.n_slots)
+            return RulesChooser(model, n_slots)
         case Scorecard():
-            return ScorecardChooser(document.model, document.n_slots)
+            return ScorecardChooser(model, n_slots)
+        case Tree():
+            return TreeChooser(model, n_slots)
         case Network():
-            return NetworkChooser(document.model, document.n_slots)
+            return NetworkChooser(model, n_slots)
         case Posterior():
-            return PosteriorChooser(document.model, document.n_slots)
+            return PosteriorChooser(model, n_slots)
         case Arms():
-            return ArmsChooser(document.model, document.n_slots)
+            return ArmsChooser(model, n_slots)
         case BetaArms():
-            return BetaArmsChooser(document.model, document.n_slots)
+            return BetaArmsChooser(model, n_slots)
+        case Mixture():
+            parts = [ReadyPart(part.weight, chooser(part.model, n_slots), part.exploration) for part in model.parts]
+            return MixtureChooser(parts, n_slots)
 
 
 def read_document(node: Node) -> tuple[Document, Node]:
@@ -180,6 +181,8 @@ def _read_exploration(node: Node, model: Model) -> Exploration:
     found = read_exploration(
         node, has_scores=not isinstance(model, Rules), has_beliefs=isinstance(model, Posterior | BetaArms)
     )
+    if isinstance(model, Mixture) and not isinstance(found, Greedy):
+        node.note("expected none with a mixture: each of its parts explores as it says itself")
     if isinstance(found, Thompson):
         if isinstance(model, Posterior) and model.optimism > 0.0:
             node.note("expected no optimism with thompson: each is a way of its own to try what is uncertain")
@@ -188,12 +191,14 @@ def _read_exploration(node: Node, model: Model) -> Exploration:
     return found
 
 
-def _read_model(node: Node, n_slots: int) -> Model:
-    match node.kind(KINDS):
+def _read_model(node: Node, n_slots: int, kinds: Iterable[str] = KINDS) -> Model:
+    match node.kind(tuple(kinds)):
         case Rules.kind:
             return read_rules(node, n_slots)
         case Scorecard.kind:
             return read_scorecard(node, n_slots)
+        case Tree.kind:
+            return read_tree(node, n_slots)
         case Network.kind:
             return read_network(node, n_slots)
         case Posterior.kind:
@@ -202,7 +207,14 @@ def _read_model(node: Node, n_slots: int) -> Model:
             return read_arms(node, n_slots)
         case BetaArms.kind:
             return read_beta_arms(node, n_slots)
+        case Mixture.kind:
+            return read_mixture(node, partial(_read_part, n_slots))
     return Scorecard(0.0, {}, ())  # stands in for what could not be read
+
+
+def _read_part(n_slots: int, node: Node, exploration: Node) -> tuple[Model, Exploration]:
+    model = _read_model(node, n_slots, (kind for kind in KINDS if kind != Mixture.kind))
+    return model, _read_exploration(exploration, model)
 
 
 def _read_parity(node: Node, n_slots: int) -> ParityVector:

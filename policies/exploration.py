@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Protocol, cast
 
 from policies.strict_json import Node
 
@@ -110,6 +110,33 @@ def probabilities(preferences: Sequence[float], exploration: Greedy | Epsilon | 
             total = math.fsum(weights)
             found = [weight / total for weight in weights]
     return tuple(found)
+
+
+class Believer(Protocol):
+    """A model that knows how sure it is of its preferences."""
+
+    def best_chances(self, values: Sequence[float], eligible: Sequence[bool], scale: float) -> list[float]:
+        """Return the probability that each action is the best, 0 for those that are not eligible; shape (A,)."""
+        ...
+
+
+def shares(
+    model: object,
+    exploration: Exploration,
+    values: Sequence[float],
+    eligible: Sequence[bool],
+    preferences: Sequence[float],
+) -> tuple[float, ...]:
+    """Return the probability of each action, however a policy explores, shape (A,).
+
+    Args:
+        model: made ready; a `Believer` with Thompson, as the reader sees to.
+        values: the observation and the local hour, shape (29 + 7 C + 1,).
+        eligible, preferences: shape (A,).
+    """
+    if isinstance(exploration, Thompson):
+        return tuple(cast(Believer, model).best_chances(values, eligible, exploration.scale))
+    return probabilities(preferences, exploration)
 
 
 def draw(probabilities: Sequence[float], uniform: float) -> int:

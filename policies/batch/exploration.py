@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Protocol, cast
+
 import numpy as np
 
-from policies.batch.seen import Bools, Floats, Ints
-from policies.exploration import Epsilon, Greedy, Softmax
+from policies.batch.seen import Bools, Floats, Ints, Seen
+from policies.exploration import Epsilon, Exploration, Greedy, Softmax, Thompson
 
 
 def greedy_actions(preferences: Floats) -> Ints:
@@ -41,6 +43,27 @@ def probabilities(preferences: Floats, eligible: Bools, exploration: Greedy | Ep
                 found = np.exp((preferences - preferences.max(axis=0)) / temperature)
             found /= found.sum(axis=0)
     return found
+
+
+class BatchBeliever(Protocol):
+    """A model that knows how sure it is of its preferences."""
+
+    def best_chances(self, seen: Seen, eligible: Bools, scale: float) -> Floats:
+        """Return the probability that each action is the best, 0 for those that are not eligible; shape (A, n)."""
+        ...
+
+
+def shares(model: object, exploration: Exploration, seen: Seen, eligible: Bools, preferences: Floats) -> Floats:
+    """Return the probability of each action, however a policy explores, shape (A, n).
+
+    Args:
+        model: made ready; a `BatchBeliever` with Thompson, as the reader sees to.
+        seen: the users.
+        eligible, preferences: shape (A, n).
+    """
+    if isinstance(exploration, Thompson):
+        return cast(BatchBeliever, model).best_chances(seen, eligible, exploration.scale)
+    return probabilities(preferences, eligible, exploration)
 
 
 def draw(probabilities: Floats, uniforms: Floats) -> Ints:

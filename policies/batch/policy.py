@@ -8,22 +8,24 @@ Rows in which nothing but no_send is eligible are not looked at: in a simulation
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, Protocol, cast
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from policies.batch.arms import BatchArms, BatchBetaArms
-from policies.batch.exploration import draw, greedy_actions, probabilities
+from policies.batch.exploration import draw, greedy_actions, shares
+from policies.batch.mixture import BatchMixture, BatchPart
 from policies.batch.network import BatchNetwork
 from policies.batch.posterior import BatchPosterior
 from policies.batch.rules import BatchRules
 from policies.batch.scorecard import BatchScorecard
 from policies.batch.seen import Bools, Floats, Ints, Observations, Seen
+from policies.batch.tree import BatchTree
 from policies.codec import check
 from policies.decide import DecideError, Policy
-from policies.document import Arms, BetaArms, Document, Network, Posterior, Rules, Scorecard
-from policies.exploration import Greedy, Thompson
+from policies.document import Arms, BetaArms, Document, Mixture, Model, Network, Posterior, Rules, Scorecard, Tree
+from policies.exploration import Greedy
 from policies.vocabulary import action_names, feature_names, n_actions, n_features
 
 
@@ -47,35 +49,33 @@ class BatchChooser(Protocol):
         ...
 
 
-class BatchBeliever(BatchChooser, Protocol):
-    """A model that knows how sure it is; with `thompson`, every one does."""
-
-    def best_chances(self, seen: Seen, eligible: Bools, scale: float) -> Floats:
-        """Return the probability that each action is the best, 0 for those that are not eligible; shape (A, n)."""
-        ...
-
-
-def batch_chooser(document: Document) -> BatchChooser:
-    """Return a document's model made ready."""
-    match document.model:
+def batch_chooser(model: Model, n_slots: int) -> BatchChooser:
+    """Return a model made ready for n_slots."""
+    match model:
         case Rules():
-            return BatchRules(document.model, document.n_slots)
+            return BatchRules(model, n_slots)
         case Scorecard():
-            return BatchScorecard(document.model, document.n_slots)
+            return BatchScorecard(model, n_slots)
+        case Tree():
+            return BatchTree(model, n_slots)
         case Network():
-            return BatchNetwork(document.model, document.n_slots)
+            return BatchNetwork(model, n_slots)
         case Posterior():
-            return BatchPosterior(document.model, document.n_slots)
+            return BatchPosterior(model, n_slots)
         case Arms():
-            return BatchArms(document.model, document.n_slots)
+            return BatchArms(model, n_slots)
         case BetaArms():
-            return BatchBetaArms(document.model, document.n_slots)
+            return BatchBetaArms(model, n_slots)
+        case Mixture():
+            return BatchMixture(
+                [BatchPart(part.weight, batch_chooser(part.model, n_slots), part.exploration) for part in model.parts]
+            )
 
 
 class BatchPolicy:
     """A document made ready; it holds no state.
 
-    Its probabilities are those of `policies.decide.Policy` for each row: to the last bit for rules, scorecards
+    Its probabilities are those of `policies.decide.Policy` for each row: to the last bit for rules, scorecards, trees
     and arms without softmax, which add and compare the same numbers in the same order; to 1e-12 with softmax; to 1e-9
     for networks and posteriors. A row in which only no_send is eligible is not looked at, so that an overflow there
     stays unseen.
@@ -93,9 +93,10 @@ class BatchPolicy:
         self.document = document
         self.policy_hash = single.policy_hash
         checked = check(document)
+        self._is_mixture = isinstance(checked.model, Mixture)
         self._n_slots = checked.n_slots
         self._exploration = checked.exploration
-        self._chooser = batch_chooser(checked)
+        self._chooser = batch_chooser(checked.model, checked.n_slots)
 
     def probabilities(self, observations: Observations, masks: npt.NDArray[Any]) -> Floats:
         """Return the probability of each action, exactly 0 where it is not eligible, shape (U, A).
@@ -128,7 +129,7 @@ class BatchPolicy:
         """
         self._check_uniforms(uniforms, len(observations))
         actions, propensities = np.zeros(len(masks), np.int64), np.ones(len(masks))
-        if isinstance(self._exploration, Greedy):
+        if isinstance(self._exploration, Greedy) and not self._is_mixture:
             rows, _, _, preferences = self._preferences(observations, masks)
             if rows.size:
                 actions[rows] = greedy_actions(preferences)
@@ -145,16 +146,15 @@ class BatchPolicy:
         rows, seen, eligible, preferences = self._preferences(observations, masks)
         if not rows.size:
             return rows, preferences
-        if not isinstance(self._exploration, Thompson):
-            return rows, probabilities(preferences, eligible, self._exploration)
+        if self._is_mixture:
+            return rows, np.maximum(preferences, 0.0)
         with np.errstate(over="ignore", invalid="ignore"):  # told below
-            # The reader lets no other model have thompson.
-            shares = cast(BatchBeliever, self._chooser).best_chances(seen, eligible, self._exploration.scale)
-        is_sound = np.isfinite(shares.sum(axis=0))
+            found = shares(self._chooser, self._exploration, seen, eligible, preferences)
+        is_sound = np.isfinite(found.sum(axis=0))
         if not is_sound.all():
             where = f"row {rows[is_sound.argmin()]}: standard deviation of a score"
             raise self._error(where, "a finite number from these features", "inf")
-        return rows, shares
+        return rows, found
 
     def _preferences(self, observations: Observations, masks: npt.NDArray[Any]) -> tuple[Ints, Seen, Bools, Floats]:
         """Return the rows with a choice, and of these what is seen, what is eligible, and preferences, (A, n) each."""

@@ -11,11 +11,20 @@ from operator import mul
 
 from policies.codec import write
 from policies.decide import Policy, load
-from policies.document import Network
+from policies.document import Document, Leaf, Network, Split, Tree
 from tests.benchmarks import Row
 from tests.policies.documents import ALL, RULES, SCORECARD, network, observation, random_observation
 
 BUDGET_US = 20.0
+DEPTH = 6
+ASKED = (
+    ("slot.relevance", 0.5),
+    ("hours_since_send", 24.0),
+    ("send_load", 2.0),
+    ("slot.margin_eur", 1.0),
+    ("local_hour", 12.0),
+    ("pushes_7d", 3.0),
+)
 
 
 def microseconds(work: Callable[[], object], n: int, repeats: int = 7) -> float:
@@ -29,12 +38,20 @@ def microseconds(work: Callable[[], object], n: int, repeats: int = 7) -> float:
     return best * 1e6
 
 
+def grown(depth: int) -> Split | Leaf:
+    """Return a full tree, of two features of the candidate and four of the user, whose leaves all send."""
+    if not depth:
+        return Leaf({"push": 1.0, "email": 0.5})
+    return Split(*ASKED[depth - 1], grown(depth - 1), grown(depth - 1))
+
+
 def run(quick: bool) -> list[Row]:
     """Return the figures of deciding."""
     n = 200 if quick else 2_000
     evening = observation(19.0, hours_since_send=30.0, slot1_relevance=1.0, slot2_relevance=2.0)
     rows = []
-    for policy, action in ((Policy(RULES), 3), (Policy(SCORECARD), None)):
+    deep = Policy(Document("six deep", 4, Tree(grown(DEPTH))))
+    for policy, action in ((Policy(RULES), 3), (Policy(SCORECARD), None), (deep, None)):
         decision = policy.decide(evening, ALL, 0.999)
         assert decision.reasons
         assert action is None or decision.action == action

@@ -17,10 +17,14 @@ from policies.document import (
     Binned,
     Condition,
     Document,
+    Greedy,
     Known,
     Layer,
+    Leaf,
+    Mixture,
     Network,
     NetworkInput,
+    Part,
     Posterior,
     Rule,
     Rules,
@@ -28,7 +32,9 @@ from policies.document import (
     Send,
     SlotTerm,
     Softmax,
+    Split,
     Thompson,
+    Tree,
     Weighted,
 )
 from policies.inputs import encode, inputs
@@ -129,7 +135,26 @@ BETA_ARMS = Document(
     Thompson(),
 )
 
-EXAMPLES = (RULES, SCORECARD, network(), POSTERIOR, ARMS, BETA_ARMS)
+TREE = Document(
+    "three leaves",
+    C,
+    Tree(
+        Split(
+            "send_load",
+            2.0,
+            Split("slot.relevance", 0.5, Leaf({"push": -0.25, "email": 0.125}), Leaf({"push": 1.0, "email": 0.5})),
+            Leaf({"push": -1.0, "email": -0.5}),
+        )
+    ),
+)
+
+MIXTURE = Document(
+    "a tenth by points",
+    C,
+    Mixture((Part(0.9, RULES.model, Greedy()), Part(0.1, SCORECARD.model, Softmax(0.5)))),
+)
+
+EXAMPLES = (RULES, SCORECARD, TREE, network(), POSTERIOR, ARMS, BETA_ARMS)
 
 
 def tree_of(document: Document) -> Any:

@@ -25,8 +25,11 @@ from policies.document import (
     Greedy,
     Known,
     Layer,
+    Leaf,
+    Mixture,
     Network,
     NetworkInput,
+    Part,
     Posterior,
     Rule,
     Rules,
@@ -34,11 +37,14 @@ from policies.document import (
     Send,
     SlotTerm,
     Softmax,
+    Split,
     Thompson,
+    Tree,
     Weighted,
 )
 from policies.inputs import Scope, decode, encode, inputs, slack_at
 from policies.kinds.rules import OPERATORS
+from policies.kinds.tree import splits
 from policies.vocabulary import N_SLOT_FEATURES, features, n_actions
 
 Floats = npt.NDArray[np.float64]
@@ -108,6 +114,16 @@ def random_scorecard(luck: random.Random, n_slots: int) -> Scorecard:
     return Scorecard(luck.choice((0.0, luck.gauss(0, 1))), both(), tuple(term() for _ in range(luck.randint(0, 8))))
 
 
+def random_tree(luck: random.Random, n_slots: int) -> Tree:
+    def node(depth: int) -> Split | Leaf:
+        if depth == 0 or luck.random() < 0.2:
+            return Leaf({channel: luck.choice((0.0, 0.25, luck.gauss(0, 1))) for channel in CHANNELS})
+        name = some_input(luck, n_slots, "shared")
+        return Split(name, within(luck, name, n_slots), node(depth - 1), node(depth - 1))
+
+    return Tree(node(luck.randint(0, 6)))
+
+
 def random_layers(luck: random.Random, *widths: int) -> tuple[Layer, ...]:
     def layer(n_in: int, n_out: int, activation: str) -> Layer:
         rows = tuple(tuple(luck.gauss(0.0, n_in**-0.5) for _ in range(n_in)) for _ in range(n_out))
@@ -158,6 +174,18 @@ def random_beta_arms(luck: random.Random, n_slots: int) -> BetaArms:
     return BetaArms(successes, failures)
 
 
+def random_mixture(luck: random.Random, n_slots: int) -> Mixture:
+    kinds = luck.sample(("rules", "scorecard", "tree", "network", "posterior", "arms"), luck.randint(1, 4))
+    parts = [random_document(kind, luck, n_slots) for kind in kinds]
+    cuts = sorted(luck.random() for _ in parts[1:])
+    weights = [high - low for low, high in pairwise((0.0, *cuts, 1.0))]
+    return Mixture(tuple(Part(w, part.model, part.exploration) for w, part in zip(weights, parts, strict=True)))
+
+
+def none(_: random.Random) -> Exploration:
+    return Greedy()
+
+
 def graded(luck: random.Random) -> Exploration:
     return luck.choice((Greedy(), Epsilon(luck.uniform(0.01, 1.0)), Softmax(10 ** luck.uniform(-2, 1))))
 
@@ -178,10 +206,12 @@ Kind = tuple[Callable[[random.Random, int], Any], Callable[[random.Random], Expl
 KINDS: dict[str, Kind] = {
     "rules": (random_rules, of_rules),
     "scorecard": (random_scorecard, graded),
+    "tree": (random_tree, graded),
     "network": (random_network, graded),
     "posterior": (random_posterior, of_beliefs),
     "arms": (random_arms, graded),
     "beta_arms": (random_beta_arms, of_counts),
+    "mixture": (random_mixture, none),
 }
 
 
@@ -201,6 +231,8 @@ def borders(document: Document) -> Iterator[tuple[int, float]]:
         pairs = [(each.feature, each.value) for rule in document.model.rules for each in rule.when]
     elif isinstance(document.model, Scorecard):
         pairs = [(term.feature, term.thresholds) for term in document.model.terms if isinstance(term, Binned)]
+    elif isinstance(document.model, Tree):
+        pairs = [(split.feature, split.threshold) for split in splits(document.model.root)]
     for name, values in pairs:
         entry = known[name]
         if name == "local_hour":

@@ -18,7 +18,7 @@ from policies.batch.exploration import draw
 from policies.batch.seen import local_hours
 from policies.codec import DocumentError
 from policies.decide import DecideError, Policy
-from policies.document import Arms, Document, Epsilon, ParityVector, Rules, Scorecard, Softmax, Weighted
+from policies.document import Arms, Document, Epsilon, ParityVector, Rules, Scorecard, Softmax, Tree, Weighted
 from policies.exploration import draw as draw_one
 from policies.inputs import local_hour
 from tests.policies.documents import EXAMPLES, RULES, SCORECARD, C, random_observation
@@ -26,11 +26,20 @@ from tests.policies.random_documents import KINDS, hard_observations, random_doc
 
 N_DOCUMENTS = 40  # of each kind
 # 116 thousand rows in all; a quadrature of Python's takes its time.
-N_ROWS = {"rules": 700, "scorecard": 700, "network": 400, "posterior": 200, "arms": 500, "beta_arms": 400}
+N_ROWS = {
+    "rules": 700,
+    "scorecard": 700,
+    "tree": 700,
+    "network": 400,
+    "posterior": 200,
+    "arms": 500,
+    "beta_arms": 400,
+    "mixture": 150,
+}
 
 
 def tolerance(document: Document) -> float:
-    if isinstance(document.model, Rules | Scorecard | Arms):
+    if isinstance(document.model, Rules | Scorecard | Tree | Arms):
         return 1e-12 if isinstance(document.exploration, Softmax) else 0.0
     return 1e-9
 

@@ -41,6 +41,7 @@ from tests.policies.documents import (
     ALL,
     BETA_ARMS,
     EXAMPLES,
+    MIXTURE,
     POSTERIOR,
     RULES,
     SCORECARD,
@@ -252,7 +253,7 @@ ALL_KINDS = [
     for document in EXAMPLES
     for exploration in (Greedy(), Epsilon(0.2), Softmax(0.7))
     if not (isinstance(document.model, Rules) and isinstance(exploration, Softmax))
-] + [POSTERIOR, replace(POSTERIOR, exploration=Thompson(0.3)), BETA_ARMS]
+] + [POSTERIOR, replace(POSTERIOR, exploration=Thompson(0.3)), BETA_ARMS, MIXTURE]
 
 
 @pytest.mark.parametrize("document", ALL_KINDS, ids=lambda d: f"{d.name}, {d.exploration.kind}")

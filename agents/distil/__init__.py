@@ -1,0 +1,1 @@
+"""Distillation: from any policy document to one that people can read."""

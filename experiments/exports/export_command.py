@@ -1,0 +1,130 @@
+"""`kairos export`: a policy in another form; exact where that can be, else distilled, with a certificate."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from experiments.run_options import writing
+
+if TYPE_CHECKING:
+    from experiments.exports.certificate import Certificate
+    from policies.document import Document
+    from simulator.config import Scenario
+
+FORMS = ("document", "python", "sql", "tree", "rules")
+SUFFIXES = {"document": ".json", "python": ".py", "sql": ".sql", "tree": ".json", "rules": ".json"}
+POLICY, SCENARIO = "policy.json", "scenario.yaml"
+
+
+@click.command(short_help="Write a policy in another form, with a certificate of what it loses.")
+@click.argument("source", type=click.Path(path_type=Path, exists=True))
+@click.option("--as", "form", required=True, type=click.Choice(FORMS), help="The form.")
+@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="File; default: beside SOURCE.")
+@click.option(
+    "--scenario", metavar="NAME", help="To distil and certify in; a preset or a file. Default: that of the training."
+)
+@click.option("--users", default=4096, show_default=True, type=click.IntRange(2), help="Of the certificate's trial.")
+@click.option("--learn-users", default=512, show_default=True, type=click.IntRange(1), help="Whose states are learned.")
+@click.option("--days", type=click.IntRange(1), help="Of a user's life; default: the scenario's.")
+@click.option("--depth", default=6, show_default=True, type=click.IntRange(1, 20), help="Of a distilled tree.")
+@click.option("--leaves", default=32, show_default=True, type=click.IntRange(2, 250), help="Of a distilled tree.")
+@click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="Of the users.")
+def export(
+    source: Path,
+    form: str,
+    out: Path | None,
+    scenario: str | None,
+    users: int,
+    learn_users: int,
+    days: int | None,
+    depth: int,
+    leaves: int,
+    seed: int,
+) -> None:
+    """Write SOURCE, a training's folder or a policy document, in another form.
+
+    document, python and sql are exact. tree and rules are distilled from any policy by trying it in a scenario, and
+    come with a certificate beside the file: agreement, value lost with its interval, limits broken, the worst cases.
+    """
+    from policies.codec import DocumentError, read, write
+    from policies.exports.python_source import python_source
+    from policies.exports.refusal import ExportError
+    from policies.exports.sql_source import sql_source
+
+    file = source / POLICY if source.is_dir() else source
+    if not file.is_file():
+        raise click.ClickException(
+            f"{source}: expected a policy document, or a training's folder with {POLICY} in it; got neither"
+        )
+    target = out or file.with_name(f"{file.stem}-{form}{SUFFIXES[form]}")
+    if target.resolve() == file.resolve():
+        raise click.UsageError(f"--out: {target} is the policy that is exported; name another file.")
+    certificate = None
+    try:
+        document = read(file.read_text(encoding="utf-8"), str(file))
+        if form in ("tree", "rules"):
+            world = _scenario(source, scenario, days)
+            document, certificate = _distilled(document, world, form, users, learn_users, depth, leaves, seed)
+        texts = {"python": python_source, "sql": sql_source}
+        text = texts[form](document) if form in texts else write(document)
+    except (DocumentError, ExportError, ValueError) as error:
+        raise click.ClickException(str(error)) from None
+    with writing():
+        _write(target, text, certificate)
+    if certificate is None:
+        click.echo(f"Exact. Written: {target}")
+    else:
+        click.echo(certificate.in_words())
+        click.echo(f"Distilled. Written: {target}, {_beside(target, '.md')}, {_beside(target, '.json')}")
+
+
+def _beside(target: Path, suffix: str) -> Path:
+    return target.with_name(f"{target.stem}-certificate{suffix}")
+
+
+def _write(target: Path, text: str, certificate: Certificate | None) -> None:
+    from experiments.results import write_json, write_text
+
+    write_text(target, text)
+    if certificate is not None:
+        write_json(_beside(target, ".json"), certificate.to_dict())
+        write_text(_beside(target, ".md"), certificate.to_markdown())
+
+
+def _scenario(source: Path, name: str | None, days: int | None) -> Scenario:
+    from experiments.config import load_scenario
+
+    if name is None and not (source.is_dir() and (source / SCENARIO).is_file()):
+        raise click.UsageError(
+            "--scenario: expected one to distil in, since SOURCE is no training's folder: a preset, such as ecommerce, "
+            "or a file."
+        )
+    world = load_scenario(source / SCENARIO if name is None else name)
+    if days is None:
+        return world
+    calendar = world.calendar.model_copy(update={"horizon_days": days})
+    return world.model_copy(update={"calendar": calendar})
+
+
+def _distilled(
+    teacher: Document, world: Scenario, form: str, users: int, learn_users: int, depth: int, leaves: int, seed: int
+) -> tuple[Document, Certificate]:
+    from agents.distil.trees import States, TreeSettings, distilled_tree, rules_of
+    from experiments.exports.certificate import certify
+    from experiments.exports.states import visited
+
+    def visit(policy: Document, place: int) -> States:
+        click.echo(f"Learning, round {place + 1}: {learn_users:,} users of {policy.name!r}", err=True)
+        return visited(policy, world, learn_users, seed + FIRST_LEARNED + place * users)
+
+    student = distilled_tree(teacher, visit, TreeSettings(depth=depth, leaves=leaves))
+    if form == "rules":
+        student = rules_of(student)
+    click.echo(f"Trying it on {users:,} fresh users", err=True)
+    return student, certify(teacher, student, world, n_users=users, seed=seed)
+
+
+FIRST_LEARNED = 1_000_000_000  # seeds of users that are learned from, far from those of the trial

@@ -1,0 +1,134 @@
+"""`kairos export`: exact forms, distilled ones with their certificate, and what it says of a bad source."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from experiments.cli import main
+from experiments.config import load_scenario
+from experiments.exports.certificate import certify
+from policies.codec import read, write
+from policies.decide import load
+from policies.document import Document, Leaf, Rules, Send, Split, Tree
+from policies.exports.python_source import python_source
+from policies.exports.sql_source import sql_source
+from simulator.config import Scenario
+from tests.policies.documents import POSTERIOR
+
+TEACHER = Document(
+    "teacher",
+    4,
+    Tree(
+        Split(
+            "hours_since_send",
+            20.0,
+            Leaf({"push": -1.0, "email": -1.0}),
+            Split("local_hour", 17.0, Leaf({"push": -1.0, "email": 0.5}), Leaf({"push": 1.0, "email": 0.25})),
+        )
+    ),
+)
+FEW = ("--users", "48", "--learn-users", "48", "--days", "12")
+
+
+def exported(*arguments: str) -> Result:
+    return CliRunner().invoke(main, ["export", *arguments])
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    (tmp_path / "policy.json").write_text(write(TEACHER), encoding="utf-8")
+    return tmp_path / "policy.json"
+
+
+def small() -> Scenario:
+    world = load_scenario("ecommerce")
+    return world.model_copy(update={"calendar": world.calendar.model_copy(update={"horizon_days": 12})})
+
+
+def test_exact_forms(source: Path) -> None:
+    for form, suffix, text in (
+        ("python", ".py", python_source(TEACHER)),
+        ("sql", ".sql", sql_source(TEACHER)),
+        ("document", ".json", write(TEACHER)),
+    ):
+        done = exported(str(source), "--as", form)
+        assert done.exit_code == 0, done.output
+        target = source.with_name(f"policy-{form}{suffix}")
+        assert target.read_text(encoding="utf-8") == text
+        assert done.output == f"Exact. Written: {target}\n"
+
+
+def test_a_training_s_folder(source: Path) -> None:
+    done = exported(str(source.parent), "--as", "python", "--out", str(source.with_name("x.py")))
+    assert done.exit_code == 0, done.output
+    assert source.with_name("x.py").read_text(encoding="utf-8") == python_source(TEACHER)
+
+
+@pytest.mark.parametrize("form", ["tree", "rules"])
+def test_distilled_with_a_certificate(source: Path, form: str) -> None:
+    done = exported(str(source), "--as", form, "--scenario", "ecommerce", "--depth", "3", "--leaves", "6", *FEW)
+    assert done.exit_code == 0, done.output
+    policy = load(source.with_name(f"policy-{form}.json").read_text(encoding="utf-8"))
+    assert policy.document.model.kind == form
+    told = json.loads(source.with_name(f"policy-{form}-certificate.json").read_text(encoding="utf-8"))
+    assert told["student_hash"] == policy.policy_hash
+    assert told["agreement"] > 0.98
+    assert told["ineligible"] == 0
+    assert told["risen"] == 0
+    assert told["tried"] > 100
+    page = source.with_name(f"policy-{form}-certificate.md").read_text(encoding="utf-8")
+    assert told["in_words"] in page
+    assert told["in_words"] in done.output
+
+
+def test_the_teacher_itself_loses_nothing() -> None:
+    found = certify(TEACHER, TEACHER, small(), n_users=32, n_state_users=32, seed=5)
+    assert found.agreement == found.agreement_on_sends == 1.0
+    assert found.value_lost_eur.estimate.mean == 0.0
+    assert found.sends_student == found.sends_teacher > 0.0
+    assert found.worst == ()
+    assert found.is_monotone
+
+
+def test_a_student_that_errs_is_found_out() -> None:
+    """Always sending: it departs wherever the teacher is silent, at the teacher's own price."""
+    always = Document("always", 4, Rules((), Send(("push", "email"))))
+    found = certify(TEACHER, always, small(), n_users=32, n_state_users=32, seed=5)
+    assert found.agreement < 0.7
+    assert found.sends_student > 2.0 * found.sends_teacher
+    # In the morning the teacher mails for .5, where a push is worth -1: nothing costs more.
+    assert [case.loss for case in found.worst] == [1.5] * 5
+    assert all(case.teacher.endswith(".email") and case.student.endswith(".push") for case in found.worst)
+    assert all(case.state["hours_since_send"] >= 20.0 for case in found.worst)
+    eager = Tree(Split("send_load", 1.0, Leaf({"push": -1.0, "email": -1.0}), Leaf({"push": 1.0, "email": 1.0})))
+    longing = Document("longing", 4, eager)
+    odd = certify(TEACHER, longing, small(), n_users=8, n_state_users=32, seed=5)
+    assert odd.risen > 0
+    assert f"more fatigue raises its wish to send in {odd.risen:,} of {odd.tried:,} states" in odd.in_words()
+    with pytest.raises(ValueError, match="certify: expected a student of 4 slots, got 2"):
+        certify(TEACHER, Document("two", 2, Rules(())), small(), n_users=8, seed=5)
+
+
+def test_what_it_says_of_a_bad_source(tmp_path: Path, source: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    done = exported(str(tmp_path / "empty"), "--as", "sql")
+    assert done.exit_code == 1
+    assert "expected a policy document, or a training's folder with policy.json in it; got neither" in done.output
+    done = exported(str(source), "--as", "tree")
+    assert done.exit_code == 2
+    assert "--scenario: expected one to distil in" in done.output
+    done = exported(str(source), "--as", "document", "--out", str(source))
+    assert done.exit_code == 2
+    assert "is the policy that is exported; name another file." in done.output
+    assert read(source.read_text(encoding="utf-8")) == TEACHER
+    source.write_text(write(POSTERIOR), encoding="utf-8")
+    done = exported(str(source), "--as", "python")
+    assert done.exit_code == 1
+    assert "a Python file has no exact form of a model of kind posterior: import policies instead" in done.output
+    assert not source.with_name("policy-python.py").exists()
+    source.write_text("{", encoding="utf-8")
+    assert exported(str(source), "--as", "python").exit_code == 1
