@@ -17,6 +17,10 @@ COMMANDS = {
         "experiments.offline.report.evaluate_command:evaluate",
         "Judge policies by a log, before they meet a person.",
     ),
+    "explain": (
+        "experiments.exports.explain_command:explain",
+        "What a policy would do for a user, hour by hour, and why.",
+    ),
     "export": (
         "experiments.exports.export_command:export",
         "Write a policy in another form, with a certificate of what it loses.",

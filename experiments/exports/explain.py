@@ -1,0 +1,244 @@
+"""What a policy would do for a user, hour by hour, why, and what would have to be otherwise for another decision."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from policies.decide import Decision, Policy
+from policies.exploration import greedy_action
+from policies.inputs import decode, encode, inputs
+from policies.strict_json import did_you_mean
+from policies.vocabulary import action_names, feature_names, features
+
+# A user as there are many, in people's units; what is not named is 0.
+TYPICAL: Mapping[str, float] = MappingProxyType(
+    {
+        "season_index": 1.0, "days_to_quiet": 0.25, "hours_since_session": 20.0, "sessions_1d": 1.0, "sessions_7d": 4.0,
+        "sessions_30d": 15.0, "own_hour_share": 1.0 / 24.0, "tenure_days": 120.0, "pushes_7d": 1.0, "send_load": 1.0,
+        "hours_since_send": 60.0, "push_open_rate": 0.05, "email_open_rate": 0.15, "unopened": 2.0, "push_opt_in": 1.0,
+        "email_opt_in": 1.0, "hours_since_conversion": 700.0, "tier": 0.5, "daily_cap_left": 1.0, "budget_left": 1.0,
+    }
+)  # fmt: skip
+TYPICAL_SLOT: Mapping[str, float] = MappingProxyType(
+    {"relevance": 0.3, "bucket_recency": 0.25, "hours_to_expiry": 72.0, "margin_eur": 5.0, "click_rate": 0.03}
+)
+CLOCK = ("local_hour_sin", "local_hour_cos")
+N_STEPS = 400  # of a feature's range, that are looked at for another decision
+N_HALVINGS = 50
+
+
+@dataclass(frozen=True)
+class Hour:
+    """A decision at a local hour.
+
+    Attributes:
+        hour: 0 to 23.
+        decision: what would be decided; its reasons are those of the preferred action.
+        preferred: the name of the likeliest action.
+    """
+
+    hour: int
+    decision: Decision
+    preferred: str
+
+
+@dataclass(frozen=True)
+class Turn:
+    """The smallest change of one feature after which another action is likeliest.
+
+    Attributes:
+        feature: its name.
+        now: its value, in people's units.
+        turns_at: the nearest value with another decision.
+        rises: whether it is above what it is now.
+        action: the action then.
+        share: of the feature's range, that it has to move.
+    """
+
+    feature: str
+    now: float
+    turns_at: float
+    rises: bool
+    action: str
+    share: float
+
+    def in_words(self) -> str:
+        """Return it as a line."""
+        side = "from" if self.rises else "down to"
+        return f"{self.feature} {side} {self.turns_at:.4g} (now {self.now:.4g}): {self.action}"
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """What a policy would do.
+
+    Attributes:
+        policy: its name.
+        policy_hash: of its document.
+        kind: of its model.
+        hours: 24 of them.
+        at: the hour that is looked at closely.
+        turns: features by which the decision turns, the nearest first.
+    """
+
+    policy: str
+    policy_hash: str
+    kind: str
+    hours: tuple[Hour, ...]
+    at: int
+    turns: tuple[Turn, ...]
+
+    def in_words(self) -> str:
+        """Return it as text of several lines."""
+        lines = [f"{self.policy} ({self.kind}, {self.policy_hash[:15]})", ""]
+        begin = 0
+        for hour in range(1, 25):
+            if hour < 24 and self.hours[hour].preferred == self.hours[begin].preferred:
+                continue
+            span = f"{begin:02d}:00" if hour == begin + 1 else f"{begin:02d} to {hour - 1:02d}"
+            why = {_reason(each) for each in self.hours[begin:hour]}
+            because = f": {why.pop()}" if len(why) == 1 else ""  # graded ones differ from hour to hour
+            shares = [each.decision.probabilities[_index(each)] for each in self.hours[begin:hour]]
+            low, high = min(shares), max(shares)
+            chance = "" if low == 1.0 else f" ({low:.0%})" if high - low < 0.01 else f" ({low:.0%} to {high:.0%})"
+            lines.append(f"  {span:8}  {self.hours[begin].preferred}{chance}{because}")
+            begin = hour
+        closely = self.hours[self.at]
+        lines += ["", f"At {self.at:02d}:00, {closely.preferred}, because"]
+        lines += [f"  {reason}" for reason in closely.decision.reasons]
+        lines += ["", "Another decision, if one thing alone were otherwise:"]
+        lines += [f"  {turn.in_words()}" for turn in self.turns] or ["  none: no single feature turns it"]
+        return "\n".join(lines)
+
+
+def explain(
+    policy: Policy, user: Mapping[str, float] | None = None, *, eligible: tuple[str, ...] = (), at: int = 18
+) -> Explanation:
+    """Return what a policy would do for a user, everything but the hour as it is.
+
+    Args:
+        policy: made ready.
+        user: features by name, in people's units, over those of a typical user; `slot.relevance` means all slots.
+        eligible: names of sends that are; none: all.
+        at: the local hour that is looked at closely, 0 to 23.
+
+    Raises:
+        ValueError: an unknown feature or action, a value out of range, or an hour that is none.
+    """
+    n_slots = policy.document.n_slots
+    if not 0 <= at <= 23:
+        raise ValueError(f"at: expected a local hour from 0 to 23, got {at}")
+    values = _observation(n_slots, user or {})
+    names = action_names(n_slots)
+    if unknown := [name for name in eligible if name not in names]:
+        raise ValueError(f"eligible: expected actions, got {unknown[0]!r}.{_hint(unknown[0], names)}")
+    allowed = [name == names[0] or not eligible or name in eligible for name in names]
+    hours = tuple(_hour(policy, values, allowed, hour) for hour in range(24))
+    turns = _turns(policy, _at(values, at), allowed)
+    document = policy.document
+    return Explanation(document.name, policy.policy_hash, document.model.kind, hours, at, turns)
+
+
+def _reason(hour: Hour) -> str:
+    """Return the first reason, without what is only drawn."""
+    return next((reason for reason in hour.decision.reasons if "was drawn with probability" not in reason), "")
+
+
+def _index(hour: Hour) -> int:
+    return greedy_action(hour.decision.probabilities)
+
+
+def _hint(name: str, known: tuple[str, ...]) -> str:
+    hint = did_you_mean(name, known)
+    return f" {hint.strip()}" if hint else ""
+
+
+def _observation(n_slots: int, user: Mapping[str, float]) -> list[float]:
+    """Return the encoded observation of a typical user, with what was said of this one."""
+    names = feature_names(n_slots)
+    known = inputs(n_slots)
+    wanted = dict.fromkeys(names, 0.0) | dict(TYPICAL)
+    for slot in range(n_slots):
+        wanted |= {f"slot{slot}.{name}": value for name, value in TYPICAL_SLOT.items()}
+    settable = (*names[2:], *(name for name in known if known[name].is_per_slot))
+    for name, value in user.items():
+        if name not in settable:
+            raise ValueError(f"user: expected features of the vocabulary, got {name!r}.{_hint(name, settable)}")
+        if known[name].is_per_slot:
+            wanted |= {name.replace("slot.", f"slot{slot}.", 1): value for slot in range(n_slots)}
+        else:
+            wanted[name] = value
+    found = []
+    for name, feature in zip(names, features(n_slots), strict=True):
+        encoded = encode(feature, wanted[name]) if name not in CLOCK else 0.0
+        if encoded is None:
+            low, high = decode(feature, feature.low), decode(feature, feature.high)
+            if name in user or name.partition(".")[2] in {each.removeprefix("slot.") for each in user}:
+                unit = f" {feature.unit}" if feature.unit else ""
+                raise ValueError(f"user: {name}: expected {low:.6g} to {high:.6g}{unit}, got {wanted[name]:g}")
+            encoded = feature.low  # 0 is out of the range of some that nobody set
+        found.append(encoded)
+    return found
+
+
+def _at(values: list[float], hour: float) -> list[float]:
+    angle = hour * math.pi / 12.0
+    return [math.sin(angle), math.cos(angle), *values[2:]]
+
+
+def _hour(policy: Policy, values: list[float], allowed: list[bool], hour: int) -> Hour:
+    seen = _at(values, hour)
+    best = greedy_action(policy.probabilities(seen, allowed))
+    # Drawn so that the preferred action comes out, and the reasons are its own.
+    before = math.fsum(policy.probabilities(seen, allowed)[:best])
+    decision = policy.decide(seen, allowed, min(before, math.nextafter(1.0, 0.0)))
+    return Hour(hour, decision, action_names(policy.document.n_slots)[best])
+
+
+def _turns(policy: Policy, values: list[float], allowed: list[bool]) -> tuple[Turn, ...]:
+    """Return by which features the likeliest action turns, one at a time."""
+    n_slots = policy.document.n_slots
+    names = action_names(n_slots)
+
+    def likeliest(index: int, value: float) -> int:
+        moved = list(values)
+        moved[index] = value
+        return greedy_action(policy.probabilities(moved, allowed))
+
+    now = greedy_action(policy.probabilities(values, allowed))
+    found = []
+    for index, (name, feature) in enumerate(zip(feature_names(n_slots), features(n_slots), strict=True)):
+        if name in CLOCK or not _is_read(policy, name):
+            continue
+        for end in (feature.low, feature.high):
+            turn = _nearest(lambda value, index=index: likeliest(index, value) != now, values[index], end)
+            if turn is not None:
+                share = abs(turn - values[index]) / (feature.high - feature.low)
+                action = names[likeliest(index, turn)]
+                told = decode(feature, values[index]), decode(feature, turn)
+                found.append(Turn(name, *told, turn > values[index], action, share))
+    return tuple(sorted(found, key=lambda turn: turn.share))
+
+
+def _is_read(policy: Policy, name: str) -> bool:
+    slot, dot, rest = name.partition(".")
+    return name in policy.inputs or (bool(dot) and slot.startswith("slot") and f"slot.{rest}" in policy.inputs)
+
+
+def _nearest(is_other: object, start: float, end: float) -> float | None:
+    """Return the value between start and end, the nearest to start, at which a decision is another; None: nowhere."""
+    assert callable(is_other)
+    before = start
+    for step in range(1, N_STEPS + 1):
+        value = start + (end - start) * step / N_STEPS
+        if is_other(value):
+            low, high = before, value
+            for _ in range(N_HALVINGS):
+                middle = 0.5 * (low + high)
+                low, high = (low, middle) if is_other(middle) else (middle, high)
+            return high
+        before = value
+    return None
