@@ -23,7 +23,7 @@ COMMANDS = {
     ),
     "export": (
         "experiments.exports.export_command:export",
-        "Write a policy in another form, with a certificate of what it loses.",
+        "Write a policy in another form, or distil it.",
     ),
     "plan-test": ("experiments.planning.plan_command:plan_test", "Plan a test on people: users, days, and its traps."),
     "record": ("experiments.recording.record_command:record", "Log every decision of a policy, and what followed."),

@@ -19,7 +19,7 @@ SUFFIXES = {"document": ".json", "python": ".py", "sql": ".sql", "tree": ".json"
 POLICY, SCENARIO = "policy.json", "scenario.yaml"
 
 
-@click.command(short_help="Write a policy in another form, with a certificate of what it loses.")
+@click.command(short_help="Write a policy in another form, or distil it.")
 @click.argument("source", type=click.Path(path_type=Path, exists=True))
 @click.option("--as", "form", required=True, type=click.Choice(FORMS), help="The form.")
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="File; default: beside SOURCE.")

@@ -28,6 +28,8 @@ from policies.document import Arms, BetaArms, Document, Mixture, Model, Network,
 from policies.exploration import Greedy
 from policies.vocabulary import action_names, feature_names, n_actions, n_features
 
+BLOCK = 2_048  # users whose observations stay in the cache while features are taken out of them one by one
+
 
 class BatchDecisions(NamedTuple):
     """What was decided.
@@ -108,12 +110,21 @@ class BatchPolicy:
         Raises:
             DecideError: an argument is not so, or preferences overflow; the message names the row.
         """
-        rows, shares = self._shares(observations, masks)
-        found = np.zeros(masks.shape)
-        found[:, 0] = 1.0
+        blocks = _blocks(observations, masks)
+        if len(blocks) > 1:
+            try:
+                return np.concatenate([self._probabilities(observations[block], masks[block]) for block in blocks])
+            except DecideError:
+                pass  # told below, with the row among all
+        return self._probabilities(observations, masks)
+
+    def _probabilities(self, observations: Observations, masks: npt.NDArray[Any]) -> Floats:
+        rows, found = self._shares(observations, masks)
+        whole = np.zeros(masks.shape)
+        whole[:, 0] = 1.0
         if rows.size:
-            found[rows] = shares.T
-        return found
+            whole[rows] = found.T
+        return whole
 
     def decide(
         self, observations: Observations, masks: npt.NDArray[Any], uniforms: npt.NDArray[np.float64]
@@ -128,17 +139,29 @@ class BatchPolicy:
             DecideError: an argument is not so, or preferences overflow; the message names the row.
         """
         self._check_uniforms(uniforms, len(observations))
+        blocks = _blocks(observations, masks)
+        if len(blocks) > 1:
+            try:
+                parts = [self._decide(observations[block], masks[block], uniforms[block]) for block in blocks]
+                return BatchDecisions(*map(np.concatenate, zip(*parts, strict=True)))
+            except DecideError:
+                pass  # told below, with the row among all
+        return self._decide(observations, masks, uniforms)
+
+    def _decide(
+        self, observations: Observations, masks: npt.NDArray[Any], uniforms: npt.NDArray[np.float64]
+    ) -> BatchDecisions:
         actions, propensities = np.zeros(len(masks), np.int64), np.ones(len(masks))
         if isinstance(self._exploration, Greedy) and not self._is_mixture:
             rows, _, _, preferences = self._preferences(observations, masks)
             if rows.size:
                 actions[rows] = greedy_actions(preferences)
             return BatchDecisions(actions, propensities)
-        rows, shares = self._shares(observations, masks)
+        rows, found = self._shares(observations, masks)
         if rows.size:
-            drawn = draw(shares, uniforms[rows])
+            drawn = draw(found, uniforms[rows])
             actions[rows] = drawn
-            propensities[rows] = shares[drawn, np.arange(rows.size)]
+            propensities[rows] = found[drawn, np.arange(rows.size)]
         return BatchDecisions(actions, propensities)
 
     def _shares(self, observations: Observations, masks: npt.NDArray[Any]) -> tuple[Ints, Floats]:
@@ -218,3 +241,10 @@ class BatchPolicy:
 
     def _error(self, where: str, expected: str, got: object) -> DecideError:
         return DecideError(f"policy {self.document.name!r}: {where}: expected {expected}, got {got}")
+
+
+def _blocks(observations: Observations, masks: npt.NDArray[Any]) -> list[slice]:
+    """Return parts of the users that are looked at one after the other; one part where the lengths do not fit."""
+    if len(observations) != len(masks):
+        return [slice(None)]
+    return [slice(start, start + BLOCK) for start in range(0, max(len(masks), 1), BLOCK)]

@@ -15,6 +15,7 @@ import pytest
 
 from policies.batch import BatchPolicy
 from policies.batch.exploration import draw
+from policies.batch.policy import BLOCK
 from policies.batch.seen import local_hours
 from policies.codec import DocumentError
 from policies.decide import DecideError, Policy
@@ -174,3 +175,27 @@ def test_parity_vectors_are_checked() -> None:
     wrong = ParityVector(tuple(random_observation(random.Random(1))), (True,) * 9, (0.5, 0.5) + (0.0,) * 7)
     with pytest.raises(DocumentError, match=r"parity\[0\]: expected probability"):
         BatchPolicy(replace(RULES, parity=(wrong,)))
+
+
+@pytest.mark.parametrize("kind", ["network", "rules", "posterior"])
+def test_many_users_are_many_times_some(kind: str) -> None:
+    """Users are looked at in blocks; where a block ends makes no difference, and faults are told by the user's row."""
+    document = random_document(kind, random.Random(kind), 2)
+    batch = BatchPolicy(document)
+    n = 2 * BLOCK + 77
+    observations, masks = hard_observations(document, np.random.default_rng(4), n)
+    uniforms = np.random.default_rng(5).random(n)
+    whole, decided = batch.probabilities(observations, masks), batch.decide(observations, masks, uniforms)
+    for rows in (slice(0, 50), slice(BLOCK - 25, BLOCK + 25), slice(n - 50, n)):
+        part = batch.decide(observations[rows], masks[rows], uniforms[rows])
+        np.testing.assert_allclose(batch.probabilities(observations[rows], masks[rows]), whole[rows], atol=1e-9, rtol=0)
+        np.testing.assert_array_equal(part.actions, decided.actions[rows])
+        np.testing.assert_allclose(part.propensities, decided.propensities[rows], atol=1e-9, rtol=0)
+    row = BLOCK + 3
+    observations[row, 2], masks[row] = np.nan, True
+    asks = (lambda: batch.probabilities(observations, masks), lambda: batch.decide(observations, masks, uniforms))
+    for ask in asks:
+        with pytest.raises(DecideError, match=rf"observations\[{row}, 2\] \(is_weekend\): expected a finite number"):
+            ask()
+    with pytest.raises(DecideError, match=rf"masks: expected shape \({n}, 5\), .* got \({n + BLOCK}, 5\)"):
+        batch.probabilities(observations, np.concatenate([masks, masks[:BLOCK]]))
