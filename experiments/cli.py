@@ -26,6 +26,10 @@ COMMANDS = {
         "Write a policy in another form, or distil it.",
     ),
     "plan-test": ("experiments.planning.plan_command:plan_test", "Plan a test on people: users, days, and its traps."),
+    "policy": (
+        "experiments.policy_command:policy",
+        "Check, show, seal, sign and verify policy documents.",
+    ),
     "record": ("experiments.recording.record_command:record", "Log every decision of a policy, and what followed."),
     "simulate": ("experiments.simulate:simulate", "Run one policy and measure what it comes to."),
     "study": ("experiments.agent_study.study_command:study", "Hold every agent against tuned baselines."),
