@@ -31,6 +31,10 @@ COMMANDS = {
         "Check, show, seal, sign and verify policy documents.",
     ),
     "record": ("experiments.recording.record_command:record", "Log every decision of a policy, and what followed."),
+    "rollout": (
+        "experiments.exports.rollout_command:rollout",
+        "What a new policy would change, and a ramp for it.",
+    ),
     "simulate": ("experiments.simulate:simulate", "Run one policy and measure what it comes to."),
     "study": ("experiments.agent_study.study_command:study", "Hold every agent against tuned baselines."),
     "train": ("experiments.training.train_command:train", "Train an agent; go on where a training stopped."),
