@@ -1,0 +1,95 @@
+"""From the command line to a running service, and back down in order."""
+
+from __future__ import annotations
+
+import ipaddress
+import logging
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from policies.codec import DocumentError
+from policies.decide import Policy, load
+from policies.service.caretaker import Caretaker
+from policies.service.core import Service
+from policies.service.deciding.shelf import Shelf, ShelfError
+from policies.service.http.app import App
+from policies.service.identity import read_identity
+from policies.service.settings import Settings, SettingsError, read_settings
+from policies.service.state.opening import open_store
+from policies.service.state.store import StateMismatchError, StoreError
+
+DRAIN_SECONDS = 10
+SWITCH_SECONDS = 0.0005  # the thread that commits must not keep the event loop waiting for Python's usual 5 ms
+
+FAULTS = (SettingsError, ShelfError, StoreError, StateMismatchError, DocumentError, ImportError, OSError, ValueError)
+
+
+def build(files: Sequence[Path], state: str, settings: Settings) -> App:
+    """Return the application on a store, with its policies read.
+
+    Args:
+        files: of policy documents, at least one; the first is active.
+        state: `memory`, `sqlite:PATH` or `postgresql://...`.
+
+    Raises:
+        One of FAULTS: it cannot be; the message says what was expected.
+    """
+    if not files:
+        raise SettingsError("policies: expected at least one policy document, got none")
+    first = load(files[0].read_bytes(), str(files[0]))
+    fallback: Policy | None = None
+    if settings.fallback is not None:
+        fallback = load(Path(settings.fallback).read_bytes(), settings.fallback)
+    identity = read_identity(settings, is_kept=state != "memory")
+    store = open_store(state, synchronous=settings.synchronous, wait_ms=settings.limits.lock_wait_ms)
+    try:
+        shelf = Shelf(store, first.document.n_slots, fallback)
+        service = Service(settings, store, shelf, identity)
+        caretaker = Caretaker(service, tuple(files))
+        caretaker.read_files()
+    except BaseException:
+        store.close()
+        raise
+    return App(service, caretaker)
+
+
+def check_host(settings: Settings, host: str) -> None:
+    """Refuse to serve without keys where others could ask.
+
+    Raises:
+        SettingsError: there are no keys, and the host is not loopback.
+    """
+    if settings.keys:
+        return
+    try:
+        is_loopback = ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        is_loopback = host == "localhost"
+    if not is_loopback:
+        raise SettingsError(
+            f"keys: without API keys everybody who reaches {host} may do everything; give [[keys]] in the settings, or "
+            "serve on 127.0.0.1"
+        )
+
+
+def serve(files: Sequence[Path], state: str, host: str, port: int, config: Path | None) -> None:
+    """Serve until told to stop; requests under way are answered first.
+
+    Raises:
+        One of FAULTS: it cannot start.
+    """
+    try:
+        import uvicorn
+    except ImportError as missing:
+        raise ImportError(
+            f'kairos serve needs {missing.name}: pip install "kairos-notify[serve]"', name=missing.name
+        ) from missing
+
+    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    settings = Settings() if config is None else read_settings(config)
+    check_host(settings, host)
+    app = build(files, state, settings)
+    sys.setswitchinterval(SWITCH_SECONDS)
+    # No access log: its lines would hold users' ids, and cost a fifth of the time.
+    uvicorn.run(app, host=host, port=port, log_level="info", access_log=False, timeout_graceful_shutdown=DRAIN_SECONDS)
