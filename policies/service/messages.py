@@ -261,10 +261,43 @@ class LoggedDecision(Answer, frozen=True):
     outcomes: list[LoggedOutcome]
 
 
-class ExportAnswer(Answer, frozen=True):
-    """All that is kept of a user."""
+class SentBefore(Answer, frozen=True):
+    """A message that a history remembers, by the hour since 1970."""
 
-    user: dict[str, object]
+    hour: int
+    channel: str
+
+
+class KnownUser(Answer, frozen=True):
+    """A user's record in words: hours since 1970, null for never, and null for facts that nobody told."""
+
+    time_zone: str
+    last_seen_ms: int
+    permitted: list[str]
+    has_consent: bool
+    muted_categories: list[int]
+    segment: str | None
+    tier: str | None
+    stage: str | None
+    os: str | None
+    installed_hour: float
+    browse_hour: int | None
+    cart_hour: int | None
+    order_hour: int | None
+    session_hour: int | None
+    sent_hour: int | None
+    conversion_hour: int | None
+    send_load: float
+    n_sent: dict[str, int]
+    n_opened: dict[str, int]
+    unopened: int
+    sends: list[SentBefore]
+
+
+class ExportAnswer(Answer, frozen=True):
+    """All that is kept of a user; `user` is null when only decisions are left."""
+
+    user: KnownUser | None
     decisions: list[LoggedDecision]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import logging
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -91,5 +92,7 @@ def serve(files: Sequence[Path], state: str, host: str, port: int, config: Path 
     check_host(settings, host)
     app = build(files, state, settings)
     sys.setswitchinterval(SWITCH_SECONDS)
+    # The web server stops in order at this signal, and then sends it to the process once more: by then all is done.
+    signal.signal(signal.SIGTERM, lambda number, frame: None)
     # No access log: its lines would hold users' ids, and cost a fifth of the time.
     uvicorn.run(app, host=host, port=port, log_level="info", access_log=False, timeout_graceful_shutdown=DRAIN_SECONDS)

@@ -8,6 +8,7 @@ from typing import Any
 from policies.constraints import PERSON_FIELDS
 from policies.history import HISTORY_FIELDS, LONG_AGO, blank_history
 from policies.limits import CHANNELS
+from policies.service.messages import KnownUser, SentBefore
 from policies.service.settings import OSES, STAGES, Users
 from policies.structs import Field, Struct, blank
 
@@ -93,33 +94,34 @@ class User:
         zone = record[_PACKED.size : _PACKED.size + values[2]].decode()
         return User(structs[0], structs[1], zone, values[1])
 
-    def readable(self, users: Users) -> dict[str, Any]:
-        """Return what is known in words, for an export: times are hours since 1970, None: never."""
+    def readable(self, users: Users) -> KnownUser:
+        """Return what is known in words, for an export."""
         person, history = self.person, self.history
-        permitted = [name for k, name in enumerate(CHANNELS) if person.seen_opted_in >> k & 1]
-        return {
-            "time_zone": self.zone,
-            "last_seen_ms": self.last_ms,
-            "permitted": permitted,
-            "has_consent": bool(person.has_consent),
-            "muted_categories": [k for k in range(8) if person.muted_categories >> k & 1],
-            "segment": _named(users.segments, person.segment),
-            "tier": _named(users.tiers, person.tier),
-            "stage": _named(STAGES, person.stage),
-            "os": _named(OSES, person.os),
-            "installed_hour": person.installed_hours,
-            "browse_hour": _hour(person.browse_hour),
-            "cart_hour": _hour(person.cart_hour),
-            "order_hour": _hour(person.order_hour),
-            "session_hour": _hour(history.session_hour),
-            "sent_hour": _hour(history.sent_hour),
-            "conversion_hour": _hour(history.conversion_hour),
-            "send_load": history.send_load,
-            "unopened": history.unopened,
-            "sends": [
-                {"hour": entry >> 8, "channel": CHANNELS[entry & 3]} for entry in history.sends if entry >> 8 > LONG_AGO
-            ],
-        }
+        known = [entry for entry in history.sends if entry >> 8 > LONG_AGO]
+        known.sort()
+        return KnownUser(
+            time_zone=self.zone,
+            last_seen_ms=self.last_ms,
+            permitted=[name for k, name in enumerate(CHANNELS) if person.seen_opted_in >> k & 1],
+            has_consent=bool(person.has_consent),
+            muted_categories=[k for k in range(8) if person.muted_categories >> k & 1],
+            segment=_named(users.segments, person.segment),
+            tier=_named(users.tiers, person.tier),
+            stage=_named(STAGES, person.stage),
+            os=_named(OSES, person.os),
+            installed_hour=person.installed_hours,
+            browse_hour=_hour(person.browse_hour),
+            cart_hour=_hour(person.cart_hour),
+            order_hour=_hour(person.order_hour),
+            session_hour=_hour(history.session_hour),
+            sent_hour=_hour(history.sent_hour),
+            conversion_hour=_hour(history.conversion_hour),
+            send_load=history.send_load,
+            n_sent=dict(zip(CHANNELS, history.n_sent, strict=False)),
+            n_opened=dict(zip(CHANNELS, history.n_opened, strict=False)),
+            unopened=history.unopened,
+            sends=[SentBefore(hour=entry >> 8, channel=CHANNELS[entry & 3]) for entry in known],
+        )
 
 
 def _named(known: tuple[str, ...], index: int) -> str | None:

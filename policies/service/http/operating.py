@@ -7,6 +7,7 @@ from pathlib import Path
 
 import msgspec
 
+from policies.ledger import LedgerError
 from policies.limits import CHANNELS
 from policies.service.core import Service
 from policies.service.deciding.answering import MINUTE_MS, Details
@@ -47,7 +48,7 @@ async def export_user(service: Service, request: Request) -> Response:
 
 
 def _exported(service: Service, known: Known) -> ExportAnswer:
-    user = User.unpacked(known.record).readable(service.settings.users) if known.record else {}
+    user = User.unpacked(known.record).readable(service.settings.users) if known.record else None
     decisions = []
     for row in known.decisions:
         details = _details.decode(row.details)
@@ -83,7 +84,11 @@ async def erase_user(service: Service, request: Request) -> Response:
     if service.settings.ledger is not None:
         from policies.ledger.erasure import erase_user as erase_from_ledger
 
-        rows = await service.aside(erase_from_ledger, Path(service.settings.ledger), user_number(key))
+        try:
+            rows = await service.aside(erase_from_ledger, Path(service.settings.ledger), user_number(key))
+        except (LedgerError, OSError, ImportError) as fault:
+            words = f"the state is erased, the ledger is not: {fault}; mend it and ask again"
+            raise RefusedError(503, "ledger", words) from None
     return answer(
         ErasedAnswer(
             had_record=erased.has_record, decisions=erased.n_decisions, outcomes=erased.n_outcomes, ledger_rows=rows

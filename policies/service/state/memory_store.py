@@ -66,7 +66,7 @@ class MemoryStore:
     def put_document(self, policy_hash: str, text: str) -> None:
         """Do as `Store.put_document`."""
         with self._lock:
-            self._documents[policy_hash] = text
+            self._documents.setdefault(policy_hash, text)
 
     def documents(self) -> Mapping[str, str]:
         """Do as `Store.documents`."""
