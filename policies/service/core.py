@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 from policies.service.deciding.answering import Answering
-from policies.service.deciding.catalogue import Catalogue, settled_counters
+from policies.service.deciding.catalogue import Catalogue, settled_names
 from policies.service.deciding.shelf import Shelf
 from policies.service.http.keys import Keyring
 from policies.service.http.metrics import Metrics
@@ -50,7 +50,7 @@ class Service:
     ) -> None:
         self.settings, self.store, self.shelf, self.identity, self.now_ms = settings, store, shelf, identity, now_ms
         identity.settle(store)
-        catalogue = Catalogue(settings, settled_counters(store, settings))
+        catalogue = Catalogue(settings, *settled_names(store, settings))
         step_ms = round(settings.limits.clock_step_seconds * 1e3)
         self.answering = Answering(catalogue, shelf.n_slots, DecisionIds(), step_ms)
         self.metrics = Metrics()

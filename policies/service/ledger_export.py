@@ -6,6 +6,7 @@ whoever evaluates says what they are worth.
 
 from __future__ import annotations
 
+import json
 from array import array
 from itertools import groupby
 from pathlib import Path
@@ -16,6 +17,7 @@ import msgspec
 from policies.constraints import N_CAPS, Suppression
 from policies.ledger import OUTCOME_KINDS, Decisions, Header, LedgerWriter, Outcomes
 from policies.service.deciding.answering import Details
+from policies.service.deciding.catalogue import CAMPAIGNS_NOTE
 from policies.service.deciding.person import MS_AN_HOUR
 from policies.service.identity import user_number
 from policies.service.settings import Settings
@@ -55,10 +57,11 @@ def write_ledger(
         LedgerError: the folder holds another ledger.
         MissingExtraError: pyarrow or numpy is not installed.
     """
+    campaigns = tuple(json.loads(store.notes().get(CAMPAIGNS_NOTE, "[]")))
     header = Header(
         n_slots,
         reason_words(settings.constraints.cap_names),
-        campaigns=tuple(campaign.name for campaign in settings.campaigns),
+        campaigns=campaigns,
         hour_zero=HOUR_ZERO,
         run=run,
     )
@@ -76,10 +79,10 @@ def write_ledger(
                 rows.append((step, elapsed, decision))
                 outcomes += followed
             if len(rows) >= ROWS_AT_ONCE:
-                n += _write(writer, rows, outcomes, settings, n_slots)
+                n += _write(writer, rows, outcomes, header)
                 rows, outcomes = [], []
         if rows:
-            n += _write(writer, rows, outcomes, settings, n_slots)
+            n += _write(writer, rows, outcomes, header)
     return n
 
 
@@ -87,21 +90,20 @@ def _write(
     writer: LedgerWriter,
     rows: list[tuple[int, float, DecisionRow]],
     outcomes: list[OutcomeRow],
-    settings: Settings,
-    n_slots: int,
+    header: Header,
 ) -> int:
-    writer.write(_decisions(rows, settings, n_slots))
+    writer.write(_decisions(rows, header))
     if outcomes:
         writer.write_outcomes(_outcomes(outcomes, {row.decision_id: row for _, _, row in rows}))
     return len(rows)
 
 
-def _decisions(rows: list[tuple[int, float, DecisionRow]], settings: Settings, n_slots: int) -> Decisions:
+def _decisions(rows: list[tuple[int, float, DecisionRow]], header: Header) -> Decisions:
     import numpy as np
 
     kept = [row for _, _, row in rows]
     details = [_details.decode(row.details) for row in kept]
-    names = {campaign.name: number for number, campaign in enumerate(settings.campaigns)}
+    names = {name: number for number, name in enumerate(header.campaigns)}
     hashes = list(dict.fromkeys(row.policy_hash for row in kept))
     users = np.array([user_number(row.user_key) for row in kept], np.uint64)
     reasons = np.array([list(found.reasons) for found in details], np.uint8)
@@ -120,7 +122,7 @@ def _decisions(rows: list[tuple[int, float, DecisionRow]], settings: Settings, n
         elapsed_hours=column((max(elapsed, 0.0) for _, elapsed, _ in rows), "float64"),
         policy=column((hashes.index(row.policy_hash) for row in kept), "uint32"),
         luck_key=column((found.luck_key for found in details), "uint64"),
-        candidates=column((found.candidates for found in details), "int16").reshape(len(kept), n_slots),
+        candidates=column((found.candidates for found in details), "int16").reshape(len(kept), header.n_slots),
         eligible=reasons == 0,
         reasons=reasons,
         probabilities=column((array("d", found.probabilities) for found in details), "float64"),

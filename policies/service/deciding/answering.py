@@ -42,7 +42,7 @@ class Details(Struct, array_like=True, frozen=True):
         features: float32, as the policy saw them, shape (29 + 7 C,).
         probabilities: float64, shape (A,).
         reasons: suppression codes, one byte an action, shape (A,); 0 is eligible.
-        candidates: numbers of the campaigns in the settings, -1 for an empty slot, shape (C,).
+        candidates: numbers of the campaigns, -1 for an empty slot, shape (C,).
         luck_key: of which the upper 53 bits were the uniform number.
         shadow_propensity: of the shadow's action.
     """

@@ -16,6 +16,7 @@ from policies.service.settings import OSES, STAGES, TRIGGERS, Campaign, Settings
 from policies.service.state.store import StateMismatchError, Store
 from policies.structs import Struct, blank
 
+CAMPAIGNS_NOTE = "campaigns"
 MOST_MOMENTS = 4_096  # as many time zones and minutes are remembered
 HOURS_A_DAY = 24.0
 
@@ -26,7 +27,7 @@ class Offer:
 
     Attributes:
         name: of the campaign.
-        number: its place in the settings.
+        number: what logs call it; see `settled_names`.
         struct: CAMPAIGN_FIELDS.
         margin: `features.encoded_margin`.
         click_rate: by channel-independent estimate, `features.encoded_click_rate`.
@@ -48,17 +49,18 @@ class Catalogue:
 
     Args:
         settings: of the service.
-        counters: which campaign is remembered under which number; see `settled_counters`.
+        counters: which campaign is remembered under which number; see `settled_names`.
+        numbers: what logs call each campaign.
     """
 
-    def __init__(self, settings: Settings, counters: dict[str, int]) -> None:
+    def __init__(self, settings: Settings, counters: dict[str, int], numbers: dict[str, int]) -> None:
         self.settings = settings
         limits = settings.constraints
         self.cap_names = limits.cap_names
         self.rules = limits.rules(settings.channels)
         self.offers = {
-            campaign.name: _offer(number, campaign, settings, limits, counters)
-            for number, campaign in enumerate(settings.campaigns)
+            campaign.name: _offer(numbers[campaign.name], campaign, settings, limits, counters)
+            for campaign in settings.campaigns
         }
         self.in_order = tuple(self.offers.values())
         self.n_tiers = len(settings.users.tiers)
@@ -113,42 +115,52 @@ def is_remembered(campaign: Campaign) -> bool:
     return campaign.per_user_cap is not None or campaign.kind != "scheduled"
 
 
-def settled_counters(store: Store, settings: Settings) -> dict[str, int]:
-    """Return under which number histories remember which campaign, as it was once settled for this state.
+def settled_names(store: Store, settings: Settings) -> tuple[dict[str, int], dict[str, int]]:
+    """Return under which number histories remember a campaign, and logs call it, as once settled for this state.
 
-    A campaign keeps its number however the settings are reordered, and a number is never given away again.
+    A campaign keeps its numbers however the settings are reordered, and a number is never given away again.
+
+    Returns:
+        (counters of those that are remembered by themselves, numbers of all).
 
     Raises:
         SettingsError: more campaigns than histories have numbers for.
         StateMismatchError: caps speak of tags in another order than the histories were written with.
         StoreError: the store cannot be reached.
     """
+    store.change_note("tags", lambda text: _settled_tags(text, settings.constraints))
     names = [campaign.name for campaign in settings.campaigns if is_remembered(campaign)]
+    counters = store.change_note("counters", lambda text: _settled(text, names, N_COUNTERS))
+    numbers = store.change_note(CAMPAIGNS_NOTE, lambda text: _settled(text, [c.name for c in settings.campaigns]))
+    return _numbered(counters), _numbered(numbers)
 
-    def settle(text: str) -> str:
-        known: list[str] = json.loads(text) if text else []
-        found = known + [name for name in names if name not in known]
-        if len(found) > N_COUNTERS:
-            raise SettingsError(
-                f"campaigns: {len(found)} have or had a cap of their own or a trigger ({', '.join(found)}); a user's "
-                f"history remembers {N_COUNTERS}"
-            )
-        return json.dumps(found)
 
-    def settle_tags(text: str) -> str:
-        known: list[str] = json.loads(text) if text else []
-        now = list(settings.constraints.tags)
-        n = min(len(known), len(now))
-        if known[:n] != now[:n]:
-            raise StateMismatchError(
-                f"constraints.caps: histories were written with tags {', '.join(known)} in this order, the caps now "
-                f"speak of {', '.join(now)}: keep the order, and put new ones behind"
-            )
-        return json.dumps(now if len(now) > len(known) else known)
+def _settled(text: str, names: Sequence[str], most: int | None = None) -> str:
+    known: list[str] = json.loads(text) if text else []
+    found = known + [name for name in names if name not in known]
+    if most is not None and len(found) > most:
+        raise SettingsError(
+            f"campaigns: {len(found)} have or had a cap of their own or a trigger ({', '.join(found)}); a user's "
+            f"history remembers {most}"
+        )
+    return json.dumps(found)
 
-    store.change_note("tags", settle_tags)
-    order: list[str] = json.loads(store.change_note("counters", settle))
-    return {name: number for number, name in enumerate(order)}
+
+def _settled_tags(text: str, limits: Constraints) -> str:
+    known: list[str] = json.loads(text) if text else []
+    now = list(limits.tags)
+    n = min(len(known), len(now))
+    if known[:n] != now[:n]:
+        raise StateMismatchError(
+            f"constraints.caps: histories were written with tags {', '.join(known)} in this order, the caps now "
+            f"speak of {', '.join(now)}: keep the order, and put new ones behind"
+        )
+    return json.dumps(now if len(now) > len(known) else known)
+
+
+def _numbered(text: str) -> dict[str, int]:
+    names: list[str] = json.loads(text)
+    return {name: number for number, name in enumerate(names)}
 
 
 def _bits(chosen: Sequence[str], known: Sequence[str]) -> int:

@@ -156,9 +156,7 @@ def milliseconds(at: dt.datetime) -> int:
         RefusedError: the time has no time zone, or lies before 1970 or after 2200.
     """
     if at.tzinfo is None:
-        raise RefusedError(
-            422, "invalid", f"time: expected a time with a time zone, such as 2026-03-01T09:00Z, got {at}"
-        )
+        raise RefusedError(422, "invalid", f"time: expected one with a time zone, such as 2026-03-01T09:00Z, got {at}")
     if not 1970 <= at.year <= 2200:
         raise RefusedError(422, "invalid", f"time: expected a year from 1970 to 2200, got {at}")
     return round(at.timestamp() * 1e3)

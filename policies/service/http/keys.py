@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from policies.service.settings import ApiKey, Limits
 
 NOBODY = "nobody"
+ROLES = ("decide", "outcomes", "admin", "metrics")
 
 
 @dataclass
@@ -55,9 +56,8 @@ class Keyring:
     ) -> None:
         self._limits, self._equal = limits, equal
         self._callers = tuple(Caller(key.name, frozenset(key.roles), _digest(key), float(limits.burst)) for key in keys)
-        everything = frozenset({"decide", "outcomes", "admin", "metrics"})
         self._nobody = Caller(NOBODY, frozenset(), b"", float(limits.burst))
-        self._anybody = Caller(NOBODY, everything, b"", float(limits.burst))
+        self._anybody = Caller(NOBODY, frozenset(ROLES), b"", float(limits.burst))
 
     @property
     def nobody(self) -> Caller:

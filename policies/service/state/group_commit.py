@@ -127,7 +127,7 @@ class GroupCommit:
         try:
             results = self._together([job for _, job in live])
         except StoreError as fault:
-            if fault.reason == "clash" and len(live) > 1:
+            if fault.reason == "clash":
                 return found + [(ticket, self._alone(job)) for ticket, job in live]
             return found + [(ticket, fault) for ticket, _ in live]
         except Exception as fault:  # noqa: BLE001 - one job's mistake must not cost the others their answers

@@ -14,7 +14,6 @@ from pathlib import Path
 import httpx
 
 from policies.codec import write
-from policies.document import Document
 from tests.policies.service.conftest import free_port
 from tests.policies.service.serving import SECRET, sender
 
@@ -39,12 +38,14 @@ class Server:
         log: what it wrote.
     """
 
-    def __init__(self, folder: Path, state: str, limit: int = 2, more: str = "", document: Document | None = None) -> None:
+    def __init__(
+        self, folder: Path, state: str, limit: int = 2, more: str = "", document: Document | None = None
+    ) -> None:
         self.folder, self.port = folder, free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.client = httpx.Client(timeout=10.0)
         self.policy = folder / "policy.json"
-        self.policy.write_text(write(document or sender(n_slots=1)), encoding="utf-8")
+        self.policy.write_text(write(sender(n_slots=1)), encoding="utf-8")
         config = folder / f"service-{self.port}.toml"
         # Top-level names come before the sections.
         config.write_text(f"watch_seconds = 0.1\n{more}\n" + TOML.replace("LIMIT", str(limit)), encoding="utf-8")

@@ -204,7 +204,9 @@ def test_a_canary_decides_for_its_share_and_always_for_the_same_users() -> None:
 
 
 def test_a_policy_that_cannot_decide_is_silent_and_says_so() -> None:
-    terms = (Weighted("hours_since_send", {"push": 1.7e308, "email": 0.0}),)  # times ln(1 + hours): more than a float holds
+    terms = (
+        Weighted("hours_since_send", {"push": 1.7e308, "email": 0.0}),
+    )  # times ln(1 + hours): more than a float holds
     overflowing = Document("overflowing", 4, Scorecard(0.0, {"push": 0.0, "email": 0.0}, terms))
     with served(overflowing) as it:
         found = it.decide("ann")

@@ -60,9 +60,7 @@ def test_a_killed_service_has_kept_what_it_answered(tmp_path: Path, synchronous:
         with httpx.Client() as client:  # and go on: what was sent before the kill still counts
             for user in users * 3:
                 client.post(f"{again.url}/v1/decide", json={"user_id": user})
-        sends = Counter(
-            {user: sum(bool(row["campaign"]) for row in again.export(user)["decisions"]) for user in users}
-        )
+        sends = Counter({user: sum(bool(row["campaign"]) for row in again.export(user)["decisions"]) for user in users})
         assert set(sends.values()) == {2}
 
 

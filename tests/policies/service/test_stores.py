@@ -7,7 +7,6 @@ from collections.abc import Callable
 
 import pytest
 
-
 from policies.service.state.store import Ages, Store, StoreError
 from policies.service.state.unit import Answered, DecisionRow, OutcomeRow, Tally, Unit, Wanted
 
