@@ -1,13 +1,7 @@
-"""Stores of every kind, and a PostgreSQL server of the tests' own."""
+"""Stores of every kind."""
 
 from __future__ import annotations
 
-import os
-import pwd
-import shutil
-import socket
-import subprocess
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -17,60 +11,14 @@ from policies.service.state.memory_store import MemoryStore
 from policies.service.state.postgres_store import PostgresStore
 from policies.service.state.sqlite_store import SqliteStore
 from policies.service.state.store import Store
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port
-
-
-def postgres_programs() -> Path | None:
-    """The folder of initdb and pg_ctl: on the path, or where Debian puts them; None: not installed."""
-    found = shutil.which("initdb")
-    if found:
-        return Path(found).parent
-    folders = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
-    return folders[-1].parent if folders else None
+from tests.policies.service.postgres_process import postgres_process
 
 
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[str]:
-    """The address of a server in a temporary folder, run by somebody who is not root; its databases are the tests'."""
-    programs = postgres_programs()
-    if programs is None:
-        pytest.skip("no PostgreSQL: install Debian's package `postgresql`")
-    pytest.importorskip("psycopg")
-    as_user: list[str] = []
-    if os.getuid() == 0:
-        names = [entry.pw_name for entry in pwd.getpwall()]
-        name = next((name for name in ("postgres", "nobody") if name in names), None)
-        if name is None or shutil.which("runuser") is None:
-            pytest.skip("PostgreSQL does not run as root, and there is no other user to run it as")
-        as_user = ["runuser", "-u", name, "--"]
-    folder = Path(tempfile.mkdtemp(prefix="kairos-postgres-"))
-    folder.chmod(0o777)
-    data, port = folder / "data", free_port()
-
-    def run(program: str, *arguments: str) -> None:
-        command = [*as_user, str(programs / program), *arguments]
-        with (folder / f"{program}.out").open("w") as out:  # a pipe would be held open by the server
-            done = subprocess.run(command, stdout=out, stderr=out, timeout=60, check=False, cwd="/")
-        if done.returncode:
-            pytest.skip(f"PostgreSQL does not start: {(folder / f'{program}.out').read_text()[-400:]}")
-
-    try:
-        # The test's server need not outlive a power failure, and a container's shared memory may be small.
-        run("initdb", "-D", str(data), "-U", "kairos", "-A", "trust", "-N", "-E", "UTF8", "--no-instructions")
-        options = f"-p {port} -k {folder} -c listen_addresses=127.0.0.1 -c shared_buffers=16MB -c fsync=off"
-        run("pg_ctl", "-D", str(data), "-l", str(folder / "log"), "-o", options, "-w", "start")
-        try:
-            yield f"postgresql://kairos@127.0.0.1:{port}"
-        finally:
-            run("pg_ctl", "-D", str(data), "-m", "immediate", "-w", "stop")
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    """The address of a server whose databases are the tests'."""
+    with postgres_process(is_durable=False) as url:
+        yield url
 
 
 @pytest.fixture

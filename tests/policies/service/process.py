@@ -14,7 +14,7 @@ from pathlib import Path
 import httpx
 
 from policies.codec import write
-from tests.policies.service.conftest import free_port
+from tests.policies.service.postgres_process import free_port
 from tests.policies.service.serving import SECRET, sender
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -38,9 +38,7 @@ class Server:
         log: what it wrote.
     """
 
-    def __init__(
-        self, folder: Path, state: str, limit: int = 2, more: str = "", document: Document | None = None
-    ) -> None:
+    def __init__(self, folder: Path, state: str, limit: int = 2, more: str = "") -> None:
         self.folder, self.port = folder, free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.client = httpx.Client(timeout=10.0)

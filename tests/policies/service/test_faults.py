@@ -201,7 +201,7 @@ def test_a_file_that_is_no_database_is_named(tmp_path: Path) -> None:
     ],
 )
 def test_an_unknown_state_is_told(words: str, message: str) -> None:
-    with pytest.raises(ValueError, match="^state: ") as caught:
+    with pytest.raises(ValueError, match=r"^state: ") as caught:
         open_store(words)
     assert message in str(caught.value)
 
