@@ -13,7 +13,7 @@ from policies.service.deciding.catalogue import Catalogue, settled_names
 from policies.service.deciding.shelf import Shelf
 from policies.service.http.keys import Keyring
 from policies.service.http.metrics import Metrics
-from policies.service.identity import DecisionIds, Identity
+from policies.service.identity import Identity
 from policies.service.settings import Settings
 from policies.service.state.group_commit import GroupCommit, Job
 from policies.service.state.store import Store, StoreError
@@ -52,7 +52,7 @@ class Service:
         identity.settle(store)
         catalogue = Catalogue(settings, *settled_names(store, settings))
         step_ms = round(settings.limits.clock_step_seconds * 1e3)
-        self.answering = Answering(catalogue, shelf.n_slots, DecisionIds(), step_ms)
+        self.answering = Answering.ready(catalogue, shelf.n_slots, step_ms)
         self.metrics = Metrics()
         self.keyring = Keyring(settings.keys, settings.limits)
         self.commits = GroupCommit(

@@ -21,4 +21,6 @@ async def echo(scope: Any, receive: Callable[[], Awaitable[Any]], send: Callable
 if __name__ == "__main__":
     import uvicorn
 
-    uvicorn.run(echo, host="127.0.0.1", port=int(sys.argv[1]), log_level="warning", access_log=False, lifespan="off")
+    from policies.service.server import LEAN
+
+    uvicorn.run(echo, host="127.0.0.1", port=int(sys.argv[1]), log_level="warning", lifespan="off", **LEAN)

@@ -6,7 +6,7 @@ meets here what it was trained on.
 
 from __future__ import annotations
 
-import secrets
+import random
 from array import array
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -14,7 +14,16 @@ from typing import NamedTuple
 import msgspec
 from msgspec import Struct
 
-from policies.constraints import Suppression, campaign_suppression, channel_suppression, expires_hour, say, standing_on
+from policies.constraints import (
+    CAP,
+    N_CAPS,
+    Suppression,
+    campaign_suppression,
+    channel_suppression,
+    expires_hour,
+    say,
+    standing_on,
+)
 from policies.decide import DecideError, Decision, Policy
 from policies.features import category_of, write_slot_features, write_user_features
 from policies.history import record_send
@@ -69,12 +78,34 @@ class Candidates(NamedTuple):
 
 @dataclass(frozen=True)
 class Answering:
-    """Everything that questions are answered by and that is the same for all of them."""
+    """Everything that questions are answered by and that is the same for all of them.
+
+    Attributes:
+        n_slots: C of every policy.
+        clock_step_ms: by which time may go back for a user.
+        luck: where luck keys come from; seeded by the system, which to ask each time costs as much as a decision.
+        action_names: of the vocabulary.
+        words: of every suppression code.
+    """
 
     catalogue: Catalogue
     n_slots: int
     ids: DecisionIds
     clock_step_ms: int
+    luck: random.Random
+    action_names: tuple[str, ...]
+    words: tuple[str, ...]
+
+    @staticmethod
+    def ready(catalogue: Catalogue, n_slots: int, clock_step_ms: int) -> Answering:
+        """Return it made ready."""
+        names = catalogue.cap_names
+        words = [f"reason {code}" for code in range(CAP + N_CAPS)]
+        for code in (*map(int, Suppression), *range(CAP, CAP + N_CAPS)):
+            words[code] = say(code, names)
+        words[EMPTY_SLOT] = "no slot was left"
+        luck = random.Random()
+        return Answering(catalogue, n_slots, DecisionIds(), clock_step_ms, luck, action_names(n_slots), tuple(words))
 
     def user_of(self, unit: Unit, user_key: bytes, now_ms: int) -> User:
         """Return a user as known in the unit, or somebody new."""
@@ -121,8 +152,8 @@ class Answering:
         features = self._features(user, moment, chosen.offers)
 
         policy, role = serving.choose(share_of(user_key, serving.control.canary) if serving.canary else 1.0)
-        luck_key = secrets.randbits(64)
-        uniform = (luck_key >> 11) / 2.0**53 if question.uniform is None else question.uniform
+        luck_key = self.luck.getrandbits(64)
+        uniform = (luck_key >> 11) / 2.0**53
         try:
             decision = policy.decide(features, eligible, uniform, explain=question.explain)
         except DecideError as fault:
@@ -172,7 +203,7 @@ class Answering:
             send=sent.name if sent else None,
             channel=CHANNELS[channel] if sent else None,
             action=decision.action,
-            action_name=action_names(self.n_slots)[decision.action],
+            action_name=self.action_names[decision.action],
             propensity=decision.propensity,
             probabilities=decision.probabilities,
             reasons=decision.reasons,
@@ -247,16 +278,13 @@ class Answering:
 
     def _told(self, chosen: Candidates, reasons: list[int]) -> tuple[Suppressed, ...]:
         """Return in words what could not be sent, and why."""
-        names = self.catalogue.cap_names
-        told = [
-            Suppressed(campaign=name, channel="", reason="no slot was left" if why == EMPTY_SLOT else say(why, names))
-            for name, why in chosen.suppressed
-        ]
+        words = self.words
+        told = [Suppressed(campaign=name, channel="", reason=words[why]) for name, why in chosen.suppressed]
         for slot, (offer, _) in enumerate(chosen.offers):
             for channel in (0, 1):
                 why = reasons[1 + 2 * slot + channel]
                 if why != ELIGIBLE:
-                    told.append(Suppressed(campaign=offer.name, channel=CHANNELS[channel], reason=say(why, names)))
+                    told.append(Suppressed(campaign=offer.name, channel=CHANNELS[channel], reason=words[why]))
         return tuple(told)
 
     def _count(

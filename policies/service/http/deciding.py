@@ -29,7 +29,6 @@ from policies.service.messages import (
 from policies.service.state.group_commit import RefusedError
 from policies.service.state.store import StoreError
 from policies.service.state.unit import Answered, Unit, Wanted
-from policies.vocabulary import action_names
 
 T = TypeVar("T")
 NO_USER = b""
@@ -90,7 +89,7 @@ def _stateless(service: Service, question: DecideRequest) -> DecideAnswer:
         send=None,
         channel=None,
         action=decision.action,
-        action_name=action_names(service.shelf.n_slots)[decision.action],
+        action_name=service.answering.action_names[decision.action],
         propensity=decision.propensity,
         probabilities=decision.probabilities,
         reasons=decision.reasons,
