@@ -1,4 +1,7 @@
-"""`kairos serve`: policies behind HTTP. What serves is in `policies.service`, imported only when it is asked for."""
+"""`kairos serve` and `service-log`: policies behind HTTP, and what they decided.
+
+What serves is in `policies.service`, imported only when it is asked for.
+"""
 
 from __future__ import annotations
 
@@ -33,3 +36,22 @@ def serve(policies: tuple[Path, ...], state: str, host: str, port: int, config: 
         server.serve(policies, state, host, port, config)
     except server.FAULTS as fault:
         raise click.ClickException(str(fault)) from fault
+
+
+@click.command("service-log")
+@click.option("--state", required=True, metavar="STORE", help="As of `kairos serve`.")
+@click.option("--out", required=True, type=click.Path(file_okay=False, path_type=Path), help="Folder of the ledger.")
+@click.option("--config", type=click.Path(dir_okay=False, path_type=Path), help="The service's TOML file.")
+def service_log(state: str, out: Path, config: Path | None) -> None:
+    """Write what a service has decided into a ledger, for `kairos evaluate` and other readers."""
+    try:
+        from policies.service import server
+    except ImportError as missing:
+        raise click.ClickException(str(missing)) from None
+    if out.exists() and any(out.iterdir()):
+        raise click.ClickException(f"--out {out}: expected a new folder, or an empty one; decisions would come twice")
+    try:
+        n = server.export_ledger(state, out, config)
+    except server.FAULTS as fault:
+        raise click.ClickException(str(fault)) from fault
+    click.echo(f"{n:,} decisions -> {out}")

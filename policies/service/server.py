@@ -103,3 +103,28 @@ def serve(files: Sequence[Path], state: str, host: str, port: int, config: Path 
     gc.collect()
     gc.freeze()
     uvicorn.run(app, host=host, port=port, log_level="info", timeout_graceful_shutdown=DRAIN_SECONDS, **LEAN)
+
+
+def export_ledger(state: str, folder: Path, config: Path | None) -> int:
+    """Write what a service has decided into a ledger; the service may go on meanwhile.
+
+    Returns:
+        How many decisions were written.
+
+    Raises:
+        One of FAULTS, or LedgerError: it cannot be.
+    """
+    from policies.service.ledger_export import write_ledger
+
+    settings = Settings() if config is None else read_settings(config)
+    if state == "memory":
+        raise SettingsError("state: expected sqlite:PATH or postgresql://..., got 'memory', which no process shares")
+    store = open_store(state, synchronous=settings.synchronous, wait_ms=settings.limits.lock_wait_ms)
+    try:
+        documents = list(store.documents().items())
+        if not documents:
+            raise SettingsError(f"state: {state.partition('://')[0]}: no service has decided with this state yet")
+        n_slots = load(documents[-1][1], f"kept policy {documents[-1][0]}").document.n_slots
+        return write_ledger(store, folder, settings, n_slots)
+    finally:
+        store.close()

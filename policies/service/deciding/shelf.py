@@ -8,6 +8,7 @@ on with what it began with, and none is dropped.
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
@@ -56,8 +57,9 @@ class Control(Struct, frozen=True, omit_defaults=True):
     events: tuple[str, ...] = ()
 
     def with_event(self, words: str) -> Control:
-        """Return the same with one more event."""
-        return msgspec.structs.replace(self, events=(*self.events, words)[-MOST_EVENTS:])
+        """Return the same with one more event, dated by the clock of this process, UTC."""
+        dated = f"{time.strftime('%Y-%m-%d %H:%M', time.gmtime())} {words}"
+        return msgspec.structs.replace(self, events=(*self.events, dated)[-MOST_EVENTS:])
 
 
 @dataclass(frozen=True)
@@ -145,13 +147,25 @@ class Shelf:
 
     def _found(self, policy_hash: str) -> Policy:
         if policy_hash not in self.policies:
-            for there, text in self.store.documents().items():
-                if there not in self.policies:
-                    self.policies[there] = load(text, f"kept policy {there}")
+            self._read_kept()
         if policy_hash not in self.policies:
             hint = nearest(policy_hash, self.policies)
             raise ShelfError(f"policies: none has the hash {policy_hash!r}; expected one of GET /v1/policies.{hint}")
         return self.policies[policy_hash]
+
+    def _read_kept(self) -> None:
+        """Take the documents that other processes kept; those that this one cannot use are noted as refused."""
+        for there, text in self.store.documents().items():
+            if there in self.policies:
+                continue
+            source = f"kept policy {there[7:15]}"
+            try:
+                policy = load(text, source)
+                self._check_slots(policy, source)
+            except (DocumentError, ShelfError) as fault:
+                self.refused[source] = str(fault)
+            else:
+                self.policies[there] = policy
 
     # ------------------------------------------------------------------------------------------------- what decides
 
@@ -205,7 +219,10 @@ class Shelf:
 
     def _made_ready(self, control: Control, text: str) -> Serving:
         def policy(policy_hash: str) -> Policy | None:
-            return self._found(policy_hash) if policy_hash else None
+            try:
+                return self._found(policy_hash) if policy_hash else None
+            except ShelfError:  # of other slots, or of a newer version: what is wrong is noted, the rest serves
+                return None
 
         assert self.fallback is not None
         return Serving(
@@ -237,7 +254,6 @@ class Shelf:
             words = f"{who}: there is no {role} any more"
             return self.change(lambda control: msgspec.structs.replace(control, **cleared).with_event(words))
         policy = self._found(policy_hash)
-        self._check_slots(policy, policy.document.name)
         named = f"{policy.document.name!r} ({policy_hash[7:15]})"
 
         def change(control: Control) -> Control:

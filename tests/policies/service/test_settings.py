@@ -13,9 +13,11 @@ from click.testing import CliRunner
 
 from experiments.cli import main
 from policies.codec import write
+from policies.ledger import read_decisions
 from policies.service.identity import read_identity
 from policies.service.settings import Settings, SettingsError, read_settings, settings_of
-from tests.policies.service.serving import SECRET, sender
+from policies.service.state.sqlite_store import SqliteStore
+from tests.policies.service.serving import SECRET, sender, served
 
 EXAMPLE = """
 project_zone = "Europe/Paris"
@@ -156,6 +158,24 @@ def test_a_corrupt_policy_ends_the_start(tmp_path: Path) -> None:
     done = CliRunner().invoke(main, ["serve", str(path)])
     assert done.exit_code == 1
     assert f"Error: {path}: document: " in done.output
+
+
+def test_the_log_of_a_service_becomes_a_ledger(tmp_path: Path) -> None:
+    state = f"sqlite:{tmp_path / 'state.db'}"
+    arguments = ["service-log", "--state", state, "--out", str(tmp_path / "log")]
+    empty = CliRunner().invoke(main, arguments)
+    assert "Error: state: sqlite:" in empty.output
+    assert "no service has decided with this state yet" in empty.output
+    with served(store=SqliteStore(tmp_path / "state.db")) as it:
+        it.decide("ann")
+        it.decide("bob")
+    done = CliRunner().invoke(main, arguments)
+    assert (done.exit_code, done.output) == (0, f"2 decisions -> {tmp_path / 'log'}\n")
+    assert len(read_decisions(tmp_path / "log")) == 2
+    again = CliRunner().invoke(main, arguments)
+    assert "expected a new folder, or an empty one" in again.output
+    memory = CliRunner().invoke(main, ["service-log", "--state", "memory", "--out", str(tmp_path / "other")])
+    assert "which no process shares" in memory.output
 
 
 def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

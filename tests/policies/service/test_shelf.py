@@ -62,7 +62,7 @@ def test_what_was_activated_by_hand_stays_until_the_file_changes(
         again.caretaker.look()
         assert again.decide("ann")["policy_hash"] == hash_of(sender("new"))
         words = again.ask("GET", "/v1/policies").json()["history"]
-        assert [line.split(":")[0] for line in words] == ["file", "nobody", "file"]
+        assert [line[17:].split(":")[0] for line in words] == ["file", "nobody", "file"]
 
 
 def test_replicas_follow_one_another(open_again: Callable[[], Store]) -> None:
@@ -99,6 +99,19 @@ def test_a_policy_with_other_slots_is_refused(store: Store) -> None:
     ):
         shelf.add(write(sender("wide", 7)), "wide.json")
     assert list(shelf.refused) == ["wide.json"]
+
+
+def test_a_kept_policy_that_cannot_serve_is_noted_and_the_rest_serves(open_again: Callable[[], Store]) -> None:
+    """A state in which an earlier service, with policies of other slots, left a canary and a damaged document."""
+    with served(sender(n_slots=2), store=open_again()) as before:
+        before.add(silent(n_slots=2), "canary", 1.0)
+        before.store.put_document("sha256:0123456789", "{")
+    with served(sender(n_slots=4), store=open_again()) as it:
+        assert it.decide("ann")["policy_hash"] == hash_of(sender(n_slots=4))
+        faults = it.ask("GET", "/readyz").json()["faults"]
+        assert any("n_slots: expected 4, as the service's other policies have, got 2" in fault for fault in faults)
+        assert any("kept policy 01234567" in fault for fault in faults)
+        it.ask("POST", "/v1/policies/none/activate", {"role": "canary"})
 
 
 def test_an_unknown_hash_is_told_with_the_nearest() -> None:
