@@ -89,11 +89,11 @@ class Caretaker:
             signature = _signature(path)
             if signature == self._seen.get(path):
                 continue
-            self._seen[path] = signature
             try:
                 self._take(path)
             except ShelfError as fault:
                 log.warning("refused, the old policy stays: %s", fault)
+            self._seen[path] = signature  # not before: where the store could not take it, it is read again
 
     def _take(self, path: Path) -> None:
         shelf = self._service.shelf

@@ -22,6 +22,7 @@ from policies.service.settings import Settings, SettingsError, read_settings
 from policies.service.state.opening import open_store
 from policies.service.state.store import StateMismatchError, StoreError
 
+log = logging.getLogger("kairos.service")
 DRAIN_SECONDS = 10
 # No access log: its lines would hold users' ids, and cost a fifth of the time. Nothing here asks where a request comes
 # from, so what a proxy says of that is not read.
@@ -95,6 +96,8 @@ def serve(files: Sequence[Path], state: str, host: str, port: int, config: Path 
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     settings = Settings() if config is None else read_settings(config)
     check_host(settings, host)
+    if not settings.keys:
+        log.warning("without API keys: everybody on this machine may do everything")
     app = build(files, state, settings)
     sys.setswitchinterval(SWITCH_SECONDS)
     # The web server stops in order at this signal, and then sends it to the process once more: by then all is done.

@@ -240,6 +240,28 @@ def test_lost_postgres_connections_are_made_anew(postgres_url: str) -> None:
         assert set(codes) <= {200, 503}
 
 
+def test_an_erasure_is_not_passed_by_decisions_without_a_pause(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path / "state.db", synchronous="NORMAL", wait_ms=1)
+    stop = threading.Event()
+
+    def decide_on_and_on() -> None:
+        k = 0
+        while not stop.is_set():
+            k += 1
+            row = DecisionRow(k, b"b" * 16, 1, "h", "active", 0, "", -1, 1.0, "", -1, b"")
+            store.transact([Wanted(b"b" * 16)], lambda unit, row=row: unit.put_decision(row), 1)  # type: ignore[misc]
+
+    busy = threading.Thread(target=decide_on_and_on)
+    busy.start()
+    try:
+        for _ in range(20):
+            assert store.erase(b"a" * 16) == (False, 0, 0)
+    finally:
+        stop.set()
+        busy.join()
+        store.close()
+
+
 # ------------------------------------------------------------------------------------------------- the group commit
 
 
