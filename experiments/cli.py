@@ -35,6 +35,8 @@ COMMANDS = {
         "experiments.exports.rollout_command:rollout",
         "What a new policy would change, and a ramp for it.",
     ),
+    "serve": ("experiments.serve_command:serve", "Serve a policy's decisions over HTTP, with caps that hold."),
+    "service-log": ("experiments.serve_command:service_log", "Write what a service has decided into a ledger."),
     "simulate": ("experiments.simulate:simulate", "Run one policy and measure what it comes to."),
     "study": ("experiments.agent_study.study_command:study", "Hold every agent against tuned baselines."),
     "train": ("experiments.training.train_command:train", "Train an agent; go on where a training stopped."),

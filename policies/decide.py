@@ -252,6 +252,8 @@ _POLICIES: dict[int, Policy] = {}
 
 def _listed(values: object) -> list[Any] | None:
     """Return values as a new list of Python's own numbers; None of what is no flat sequence."""
+    if type(values) is list:  # the usual case in production, where the rest would take a twentieth of a decision
+        return values.copy()
     if hasattr(values, "tolist"):
         found = values.tolist()
         return found if isinstance(found, list) else None

@@ -39,7 +39,7 @@ DOORS = (
     ),
     Door(("cryptography",), lambda path: str(path) == "policies/signature.py", "policies/signature.py"),
     Door(
-        ("fastapi", "starlette", "uvicorn"),
+        ("fastapi", "starlette", "uvicorn", "msgspec", "psycopg"),
         lambda path: path.parts[:2] == ("policies", "service"),
         "policies/service/",
     ),
@@ -76,6 +76,10 @@ def test_each_library_has_one_door() -> None:
         ({"simulator/report.py": "import matplotlib\n"}, "simulator/report.py:1: matplotlib is imported only in"),
         ({"experiments/a.py": "import torch\n"}, "experiments/a.py:1: torch is imported only in agents/"),
         ({"policies/decide.py": "import starlette\n"}, "policies/decide.py:1: starlette is imported only in"),
+        (
+            {"experiments/serve.py": "import uvicorn\n"},
+            "experiments/serve.py:1: uvicorn is imported only in",
+        ),
         ({"agents/a.py": "import ray\n", "experiments/a.py": "import ray\n"}, "ray is imported in 2 files"),
     ],
 )
@@ -92,7 +96,8 @@ def test_the_doors_themselves_are_open(tmp_path: Path) -> None:
         "experiments/plots.py": "import matplotlib\n",
         "experiments/report/page.py": "import matplotlib\n",
         "agents/ppo.py": "import torch, stable_baselines3\n",
-        "policies/service/app.py": "import starlette\n",
+        "policies/service/http/app.py": "import msgspec, uvicorn\n",
+        "policies/service/state/postgres_store.py": "import psycopg\n",
         "experiments/sweep.py": "import ray\nimport ray.tune\n",
     }
     assert forced_doors(made_up(tmp_path, files)) == []

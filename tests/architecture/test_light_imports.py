@@ -14,7 +14,7 @@ from tests.architecture.imports import ROOT
 HEAVY = frozenset(
     {
         *("numpy", "numba", "llvmlite", "scipy", "matplotlib", "simpy", "gymnasium", "pydantic", "pyarrow"),
-        *("torch", "stable_baselines3", "sb3_contrib", "ray", "starlette", "uvicorn"),
+        *("torch", "stable_baselines3", "sb3_contrib", "ray", "starlette", "uvicorn", "msgspec", "psycopg"),
         *("minari", "obp", "duckdb", "polars", "pandas"),
     }
 )

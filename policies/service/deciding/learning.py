@@ -1,0 +1,162 @@
+"""What users did: outcomes of decisions, events, facts; written into their records within one transaction."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+from policies.history import record_conversion, record_interest, record_open, record_session
+from policies.limits import CHANNELS
+from policies.moments import time_zone
+from policies.service.deciding.answering import MINUTE_MS, Answering
+from policies.service.deciding.person import MS_AN_HOUR, User
+from policies.service.messages import Event, Facts, Outcome, OutcomesAnswer
+from policies.service.settings import OSES, STAGES, Users, nearest
+from policies.service.state.group_commit import RefusedError
+from policies.service.state.unit import OutcomeRow, Tally, Unit
+
+NANO = 1e9
+# What can come of a message more than once.
+REPEATED = frozenset({"session", "conversion", "payment", "survey"})
+
+
+def take_outcomes(answering: Answering, unit: Unit, outcomes: list[Outcome], now_ms: int) -> OutcomesAnswer:
+    """Write down what followed decisions.
+
+    An outcome that is known already is passed over, so that telling it twice does no harm; one of a decision that is
+    not kept (any more) is named in the answer.
+    """
+    n_accepted = n_known = 0
+    unknown = []
+    for outcome in outcomes:
+        decision = unit.decisions.get(int(outcome.decision_id, 16))
+        if decision is None:
+            unknown.append(outcome.decision_id)
+            continue
+        key = decision.decision_id, outcome.kind
+        if key in unit.outcomes and outcome.kind not in REPEATED:
+            n_known += 1
+            continue
+        at_ms = now_ms if outcome.at is None else min(milliseconds(outcome.at), now_ms)
+        user = answering.user_of(unit, decision.user_key, now_ms)
+        _apply_outcome(user, outcome, decision.channel, at_ms)
+        unit.put_user(decision.user_key, user.packed(), user.last_ms)
+        amount = round(outcome.amount_eur * NANO)
+        unit.put_outcome(OutcomeRow(decision.decision_id, decision.user_key, outcome.kind, at_ms, amount))
+        unit.tallies[Tally(now_ms // MINUTE_MS, decision.policy_hash, decision.campaign, outcome.kind)] += 1
+        n_accepted += 1
+    return OutcomesAnswer(accepted=n_accepted, known=n_known, unknown=tuple(unknown))
+
+
+def _apply_outcome(user: User, outcome: Outcome, channel: int, at_ms: int) -> None:
+    hour = at_ms // MS_AN_HOUR
+    match outcome.kind:
+        case "opened":
+            if channel >= 0:
+                record_open(user.history, channel)
+        case "session":
+            _note_session(user, at_ms)
+        case "conversion":
+            user.person.order_hour = max(hour, user.person.order_hour)
+            if outcome.is_paid:
+                record_conversion(user.history, max(hour, user.history.conversion_hour))
+        case "payment":
+            record_conversion(user.history, max(hour, user.history.conversion_hour))
+        case "opt_out" | "complaint":
+            withdrawn = 1 << channel if channel >= 0 else (1 << len(CHANNELS)) - 1
+            user.person.seen_opted_in &= ~withdrawn
+        case "opt_in":
+            if channel >= 0:
+                user.person.seen_opted_in |= 1 << channel
+        case "churn":
+            user.person.seen_opted_in = 0
+
+
+def take_event(answering: Answering, unit: Unit, user_key: bytes, event: Event, now_ms: int) -> None:
+    """Write down what a user did.
+
+    Raises:
+        RefusedError: the event lacks what its kind needs; nothing was written.
+    """
+    if event.kind in ("opt_in", "opt_out") and event.channel is None:
+        raise RefusedError(422, "invalid", f"events: channel: missing; an {event.kind} is of one channel")
+    if event.kind in ("browse", "cart", "order") and event.category is None:
+        raise RefusedError(422, "invalid", f"events: category: missing; a {event.kind} is of one category, 0 to 7")
+    at_ms = now_ms if event.at is None else min(milliseconds(event.at), now_ms)  # no history from the future
+    user = answering.user_of(unit, user_key, now_ms)
+    person, hour = user.person, at_ms // MS_AN_HOUR
+    match event.kind:
+        case "session":
+            _note_session(user, at_ms)
+        case "browse" | "cart" | "order":
+            place = f"{event.kind}_hour"
+            if hour >= getattr(person, place):
+                setattr(person, place, hour)
+                record_interest(user.history, event.category if event.category is not None else 0)
+        case "payment":
+            record_conversion(user.history, max(hour, user.history.conversion_hour))
+        case "opt_in" | "opt_out":
+            bit = 1 << CHANNELS.index(event.channel or CHANNELS[0])
+            person.seen_opted_in = person.seen_opted_in | bit if event.kind == "opt_in" else person.seen_opted_in & ~bit
+    unit.put_user(user_key, user.packed(), user.last_ms)
+
+
+def take_facts(answering: Answering, unit: Unit, user_key: bytes, facts: Facts, now_ms: int) -> None:
+    """Write down what is known of a user by other means.
+
+    Raises:
+        RefusedError: no such time zone, segment or tier; nothing was written.
+    """
+    users = answering.catalogue.settings.users
+    user = answering.user_of(unit, user_key, now_ms)
+    person = user.person
+    if facts.time_zone is not None:
+        try:
+            user.zone = time_zone(facts.time_zone).key
+        except ValueError as fault:
+            raise RefusedError(422, "invalid", str(fault)) from None
+    if facts.segment is not None:
+        person.segment = _place("segment", facts.segment, users)
+    if facts.tier is not None:
+        person.tier = _place("tier", facts.tier, users)
+    if facts.installed_at is not None:
+        person.installed_hours = milliseconds(facts.installed_at) / MS_AN_HOUR
+    if facts.permitted is not None:
+        person.seen_opted_in = sum(1 << CHANNELS.index(name) for name in set(facts.permitted))
+    if facts.has_consent is not None:
+        person.has_consent = int(facts.has_consent)
+    if facts.muted_categories is not None:
+        person.muted_categories = sum(1 << category for category in set(facts.muted_categories))
+    if facts.stage is not None:
+        person.stage = STAGES.index(facts.stage)
+    if facts.os is not None:
+        person.os = OSES.index(facts.os)
+    unit.put_user(user_key, user.packed(), user.last_ms)
+
+
+def _place(what: str, name: str, users: Users) -> int:
+    known: tuple[str, ...] = getattr(users, f"{what}s")
+    if name not in known:
+        words = ", ".join(known) or "none"
+        raise RefusedError(
+            422, "invalid", f"{what}: expected one of the settings' ({words}), got {name!r}.{nearest(name, known)}"
+        )
+    return known.index(name)
+
+
+def _note_session(user: User, at_ms: int) -> None:
+    """Write down a session; histories are written in the order of their hours, so a late one counts as the last."""
+    record_session(user.history, max(at_ms // MS_AN_HOUR, user.history.session_hour))
+    user.person.last_session_hours = max(user.person.last_session_hours, at_ms / MS_AN_HOUR)
+
+
+def milliseconds(at: dt.datetime) -> int:
+    """Return milliseconds since 1970.
+
+    Raises:
+        RefusedError: the time has no time zone, or lies before 1970 or after 2200.
+    """
+    if at.tzinfo is None:
+        raise RefusedError(422, "invalid", f"time: expected one with a time zone, such as 2026-03-01T09:00Z, got {at}")
+    if not 1970 <= at.year <= 2200:
+        raise RefusedError(422, "invalid", f"time: expected a year from 1970 to 2200, got {at}")
+    return round(at.timestamp() * 1e3)

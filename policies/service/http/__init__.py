@@ -1,0 +1,1 @@
+"""The service's face: endpoints, keys, limits, metrics, the operations page."""

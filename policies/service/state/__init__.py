@@ -1,0 +1,1 @@
+"""Where users, decisions and outcomes are kept."""

@@ -1,0 +1,81 @@
+"""Idempotency keys: the same question again gets the same answer, and nothing is done twice."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from policies.service.state.store import Store
+from tests.policies.service.serving import HOUR_MS, NOON_MS, served
+
+KEY = {"Idempotency-Key": "once"}
+
+
+def test_the_same_key_and_body_get_the_same_answer(store: Store) -> None:
+    with served(store=store) as it:
+        first = it.ask("POST", "/v1/decide", {"user_id": "ann"}, headers=KEY)
+        it.clock.now_ms += HOUR_MS
+        again = it.ask("POST", "/v1/decide", {"user_id": "ann"}, headers=KEY)
+        assert first.json()["send"] == "sale"
+        assert again.content == first.content
+        known = store.known_of(it.service.identity.user_key("ann"))
+        assert known is not None
+        assert len(known.decisions) == 1
+
+
+def test_another_body_under_the_same_key_is_refused() -> None:
+    with served() as it:
+        it.ask("POST", "/v1/decide", {"user_id": "ann"}, headers=KEY)
+        other = it.ask("POST", "/v1/decide", {"user_id": "bob"}, headers=KEY)
+        assert other.status_code == 409
+        assert other.json() == {
+            "problem": "idempotency-key-reused",
+            "message": "Idempotency-Key: it came with another body before; take a new key",
+        }
+        batch = it.ask("POST", "/v1/decide/batch", {"requests": [{"user_id": "bob"}]}, headers=KEY)
+        assert batch.status_code == 409
+
+
+def test_a_batch_is_repeated_as_a_whole() -> None:
+    with served() as it:
+        body = {"requests": [{"user_id": "ann"}, {"user_id": "bob"}, {"user_id": "ann"}]}
+        first = it.ask("POST", "/v1/decide/batch", body, headers=KEY)
+        assert it.ask("POST", "/v1/decide/batch", body, headers=KEY).content == first.content
+        assert it.store.totals()[it.shelf.serving.control.active, "send"] == 3
+
+
+def test_outcomes_are_repeated_too() -> None:
+    with served() as it:
+        number = it.decide("ann")["decision_id"]
+        body = {"outcomes": [{"decision_id": number, "kind": "payment", "amount_eur": 12.5}]}
+        for _ in range(3):
+            assert it.ask("POST", "/v1/outcomes", body, headers=KEY).json()["accepted"] == 1
+        [decision] = it.ask("GET", "/v1/users/ann/export").json()["decisions"]
+        assert decision["outcomes"] == [{"kind": "payment", "at_ms": NOON_MS, "amount_eur": 12.5}]
+
+
+def test_a_key_is_forgotten_after_its_time_and_with_its_user(open_again: Callable[[], Store]) -> None:
+    store = open_again()
+    with served(store=store, settings={"retention": {"answers_hours": 2}}) as it:
+        first = it.ask("POST", "/v1/decide", {"user_id": "ann"}, headers=KEY).json()
+        it.clock.now_ms += 3 * HOUR_MS
+        it.caretaker.sweep()
+        second = it.ask("POST", "/v1/decide", {"user_id": "ann"}, headers=KEY).json()
+        assert second["decision_id"] != first["decision_id"]
+        it.ask("DELETE", "/v1/users/ann")
+        third = it.ask("POST", "/v1/decide", {"user_id": "ann"}, headers=KEY).json()
+        assert third["decision_id"] not in (first["decision_id"], second["decision_id"])
+
+
+@pytest.mark.parametrize("n", [8])
+def test_many_at_once_under_one_key_get_one_answer(store: Store, n: int) -> None:
+    import asyncio
+
+    with served(store=store) as it:
+        asked = [("POST", "/v1/decide", {"user_id": "ann"})] * n
+        answers = asyncio.run(it.together(asked, headers=KEY))
+        assert len({answer.content for answer in answers}) == 1
+        known = store.known_of(it.service.identity.user_key("ann"))
+        assert known is not None
+        assert len(known.decisions) == 1
