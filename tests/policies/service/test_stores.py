@@ -154,3 +154,30 @@ def test_users_of_two_transactions_at_once_are_changed_one_after_another(store: 
         thread.join()
     found = store.transact([Wanted(ANN), Wanted(BOB)], lambda unit: dict(unit.users), 8)
     assert found == {ANN: str(n_threads * n_times).encode(), BOB: str(n_threads * n_times).encode()}
+
+
+def test_a_user_is_looked_at_by_one_transaction_at_a_time(open_again: Callable[[], Store]) -> None:
+    """The second begins while the first is in the middle of its work, and reads what the first wrote."""
+    first, second = open_again(), open_again()
+    first.transact([Wanted(ANN)], lambda unit: unit.put_user(ANN, b"before", 1), 7)
+    is_inside, may_end, found = threading.Event(), threading.Event(), []
+
+    def slow(unit: Unit) -> None:
+        is_inside.set()
+        may_end.wait(5)
+        unit.put_user(ANN, b"after", 2)
+
+    def look() -> None:
+        second.transact([Wanted(ANN)], lambda unit: found.append(unit.users[ANN]), 7)
+
+    one = threading.Thread(target=first.transact, args=([Wanted(ANN)], slow, 7))
+    one.start()
+    assert is_inside.wait(5)
+    other = threading.Thread(target=look)
+    other.start()
+    other.join(0.2)
+    assert found == [], "it waits"
+    may_end.set()
+    one.join()
+    other.join()
+    assert found == [b"after"]
