@@ -71,6 +71,12 @@ def test_importing_every_module_of_policies_loads_the_standard_library_only() ->
     assert foreign(modules_loaded_by("\n".join(f"import {module}" for module in modules), ROOT)) == set()
 
 
+def test_the_service_loads_its_own_extra_alone() -> None:
+    """Neither NumPy nor a database's library nor the web server, which is loaded when it serves."""
+    loaded = foreign(modules_loaded_by("import policies.service.server, policies.service.ledger_export", ROOT))
+    assert loaded - {"typing_extensions"} == {"msgspec"}  # which looks whether it is there
+
+
 def test_help_loads_nothing_heavy() -> None:
     assert modules_loaded_by(HELP, ROOT) & HEAVY == set()
 

@@ -227,7 +227,10 @@ async def outcomes(service: Service, request: Request) -> Response:
 
 
 async def events(service: Service, request: Request) -> Response:
-    """Take what users did; each event is a piece of work of its own, and telling one twice does no harm."""
+    """Take what users did; each event is a piece of work of its own.
+
+    Where some could not be taken, the same request under the same Idempotency-Key takes the others.
+    """
     taken = read(_events, request.body).events
     _check_length(service, "events", len(taken))
     now_ms = service.now_ms()
@@ -237,10 +240,16 @@ async def events(service: Service, request: Request) -> Response:
             milliseconds(event.at)
     keys = [service.identity.user_key(event.user_id) for event in taken]
 
-    async def one(key: bytes, event: Event) -> None:
-        await service.run(Wanted(key), lambda unit: take_event(service.answering, unit, key, event, now_ms))
+    async def one(number: int, key: bytes, event: Event) -> None:
+        def work(unit: Unit) -> Work:
+            take_event(service.answering, unit, key, event, now_ms)
+            return b"taken", "", ""
 
-    await asyncio.gather(*map(one, keys, taken))
+        await _once(service, request, number, key, work)
+
+    await asyncio.gather(
+        *(one(number, key, event) for number, (key, event) in enumerate(zip(keys, taken, strict=True)))
+    )
     return answer(EventsAnswer(accepted=len(taken)))
 
 

@@ -35,7 +35,7 @@ ROUTES = (
     Route("POST", "/v1/decide", deciding.decide, "decide", m.DecideRequest, m.DecideAnswer, True),
     Route("POST", "/v1/decide/batch", deciding.decide_batch, "decide", m.BatchRequest, m.BatchAnswer, True),
     Route("POST", "/v1/outcomes", deciding.outcomes, "outcomes", m.OutcomesRequest, m.OutcomesAnswer, True),
-    Route("POST", "/v1/events", deciding.events, "outcomes", m.EventsRequest, m.EventsAnswer),
+    Route("POST", "/v1/events", deciding.events, "outcomes", m.EventsRequest, m.EventsAnswer, True),
     Route("PATCH", "/v1/users/{id}", deciding.facts, "outcomes", m.Facts, m.Done),
     Route("GET", "/v1/users/{id}/export", operating.export_user, "admin", None, m.ExportAnswer),
     Route("DELETE", "/v1/users/{id}", operating.erase_user, "admin", None, m.ErasedAnswer),

@@ -43,9 +43,9 @@ def open_again(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Calla
     def open_it() -> Store:
         match request.param:
             case "sqlite":
-                store: Store = SqliteStore(tmp_path / "state.db", synchronous="NORMAL")
+                store: Store = SqliteStore(tmp_path / "state.db", synchronous="NORMAL", wait_ms=10_000)
             case "postgresql":
-                store = PostgresStore(request.getfixturevalue("postgres_url"))
+                store = PostgresStore(request.getfixturevalue("postgres_url"), wait_ms=10_000)
             case _:
                 store = kept
         opened.append(store)

@@ -22,6 +22,9 @@ TOML = """
 [constraints]
 passes_gap = ["scheduled", "triggered", "transactional"]
 caps = [{name = "push-a-day", limit = LIMIT, window = "rolling", hours = 24, channels = ["push"]}]
+[limits]
+lock_wait_ms = 10000
+answer_within_ms = 20000
 [users]
 permitted_by_default = ["push"]
 [[campaigns]]

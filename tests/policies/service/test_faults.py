@@ -24,7 +24,7 @@ from policies.service.state.unit import DecisionRow, Unit, Wanted
 from tests.policies.service.serving import HOUR_MS, Served, served
 
 T = TypeVar("T")
-SHORT = {"limits": {"answer_within_ms": 300, "lock_wait_ms": 50, "waiting": 8}}
+SHORT = {"limits": {"answer_within_ms": 1_000, "lock_wait_ms": 50, "waiting": 8}}
 
 
 @contextmanager
@@ -100,7 +100,7 @@ def test_a_slow_store_is_given_up_and_the_queue_is_bounded() -> None:
         assert {answer.status_code for answer in answers} == {503}
         assert {answer.json()["problem"] for answer in answers} == {"store-slow"}
         words = {answer.json()["message"] for answer in answers}
-        assert "the slow store did not answer within 300 ms" in words
+        assert "the slow store did not answer within 1000 ms" in words
         assert "8 requests wait for the slow store already" in words, "refused at once"
         store.gate.set()
         end = time.monotonic() + 5.0

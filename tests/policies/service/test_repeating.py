@@ -6,6 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
+from policies.history import conversions_since
+from policies.service.deciding.person import User
 from policies.service.state.store import Store
 from tests.policies.service.serving import HOUR_MS, NOON_MS, served
 
@@ -53,6 +55,19 @@ def test_outcomes_are_repeated_too() -> None:
             assert it.ask("POST", "/v1/outcomes", body, headers=KEY).json()["accepted"] == 1
         [decision] = it.ask("GET", "/v1/users/ann/export").json()["decisions"]
         assert decision["outcomes"] == [{"kind": "payment", "at_ms": NOON_MS, "amount_eur": 12.5}]
+
+
+def test_events_are_taken_once() -> None:
+    with served() as it:
+        paid = [{"user_id": "ann", "kind": "payment"}, {"user_id": "bob", "kind": "payment"}]
+        for _ in range(3):
+            assert it.ask("POST", "/v1/events", {"events": paid}, headers=KEY).json() == {"accepted": 2}
+        record = it.store.known_of(it.service.identity.user_key("ann"))
+        assert record is not None
+        history = User.unpacked(record.record).history
+        assert conversions_since(history, NOON_MS // HOUR_MS) == 1
+        other = it.ask("POST", "/v1/events", {"events": paid[:1]}, headers=KEY)
+        assert other.status_code == 409
 
 
 def test_a_key_is_forgotten_after_its_time_and_with_its_user(open_again: Callable[[], Store]) -> None:
