@@ -80,8 +80,8 @@ class SqlStore:
         if ids:  # read after the users are locked: one may have been erased in between
             statement = f"SELECT {tables.DECISION_COLUMNS} FROM decisions WHERE decision_id"
             unit.decisions = {row[0]: _decision(row) for row in self._any_of(run, statement, ids)}
-            known = self._any_of(run, "SELECT decision_id, kind FROM outcomes WHERE decision_id", ids)
-            unit.outcomes = {(row[0], row[1]) for row in known}
+            known = self._any_of(run, "SELECT decision_id, kind, at_ms FROM outcomes WHERE decision_id", ids)
+            unit.outcomes = {(row[0], row[1], row[2]) for row in known}
         if answers:
             statement = "SELECT answer_key, user_key, body_hash, answer FROM answers WHERE answer_key"
             found = self._any_of(run, statement, answers)
