@@ -15,7 +15,7 @@ from policies.service.state.group_commit import RefusedError
 from policies.service.state.unit import OutcomeRow, Tally, Unit
 
 NANO = 1e9
-# What can come of a message more than once.
+# What can come of a message more than once; told twice is what is told again with the same time.
 REPEATED = frozenset({"session", "conversion", "payment", "survey"})
 
 
@@ -27,15 +27,18 @@ def take_outcomes(answering: Answering, unit: Unit, outcomes: list[Outcome], now
     """
     n_accepted = n_known = 0
     unknown = []
+    kinds = {known[:2] for known in unit.outcomes}
     for outcome in outcomes:
         decision = unit.decisions.get(int(outcome.decision_id, 16))
         if decision is None:
             unknown.append(outcome.decision_id)
             continue
         at_ms = now_ms if outcome.at is None else min(milliseconds(outcome.at), now_ms)
-        if _is_known(unit, decision.decision_id, outcome, at_ms):
+        key = decision.decision_id, outcome.kind
+        if (*key, at_ms) in unit.outcomes or (key in kinds and outcome.kind not in REPEATED):
             n_known += 1
             continue
+        kinds.add(key)
         user = answering.user_of(unit, decision.user_key, now_ms)
         _apply_outcome(user, outcome, decision.channel, at_ms)
         unit.put_user(decision.user_key, user.packed(), user.last_ms)
@@ -44,13 +47,6 @@ def take_outcomes(answering: Answering, unit: Unit, outcomes: list[Outcome], now
         unit.tallies[Tally(now_ms // MINUTE_MS, decision.policy_hash, decision.campaign, outcome.kind)] += 1
         n_accepted += 1
     return OutcomesAnswer(accepted=n_accepted, known=n_known, unknown=tuple(unknown))
-
-
-def _is_known(unit: Unit, decision_id: int, outcome: Outcome, at_ms: int) -> bool:
-    """Return whether an outcome was told before: of the same kind, and, where it can come again, at the same time."""
-    if outcome.kind in REPEATED:
-        return (decision_id, outcome.kind, at_ms) in unit.outcomes
-    return any(known[:2] == (decision_id, outcome.kind) for known in unit.outcomes)
 
 
 def _apply_outcome(user: User, outcome: Outcome, channel: int, at_ms: int) -> None:
