@@ -51,10 +51,6 @@ class SqlStore:
         """Return the rows of a statement that ends in `WHERE column` for any of the keys."""
         raise NotImplementedError
 
-    def _put(self, run: Cursor, statement: str, rows: Sequence[Sequence[Any]]) -> None:
-        """Run an INSERT for each of the rows."""
-        run.executemany(self._sql(statement), rows)
-
     def _lock(self, run: Cursor, users: Sequence[bytes]) -> dict[bytes, bytes]:
         """Keep others from these users until the transaction ends; return their records."""
         raise NotImplementedError
@@ -106,7 +102,7 @@ class SqlStore:
             (tables.SAVE_TOTAL, [(self._process, *key, n) for key, n in sorted(totals.items())]),
         ):
             if rows:
-                self._put(run, statement, rows)
+                run.executemany(self._sql(statement), rows)
 
     def change_note(self, name: str, change: Callable[[str], str]) -> str:
         """Do as `Store.change_note`."""
