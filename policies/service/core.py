@@ -94,7 +94,7 @@ class Service:
 
     def faults(self) -> tuple[str, ...]:
         """Return what is amiss, in words; the service may go on all the same."""
-        found = [f"refused, the old one stays: {words}" for words in self.shelf.refused.values()]
+        found = [f"refused, the old one stays: {words}" for words in list(self.shelf.refused.values())]
         if self.store_fault:
             found.append(self.store_fault)
         control = self.shelf.serving.control

@@ -67,6 +67,7 @@ def test_the_wheel_holds_the_packages_and_nothing_else(wheel: Path) -> None:
     assert {name for name in top if not name.endswith(".dist-info")} - {"configs"} == set(PACKAGES)
     sources = {path.relative_to(ROOT).as_posix() for package in PACKAGES for path in (ROOT / package).rglob("*.py")}
     assert sources <= set(names)
+    assert "policies/service/http/ops.html" in names
     trainings = {path.relative_to(ROOT).as_posix() for path in (ROOT / "configs" / "training").glob("*.yaml")}
     assert trainings
     assert trainings <= set(names)

@@ -15,7 +15,7 @@ from policies.service.state.group_commit import RefusedError
 from policies.service.state.unit import OutcomeRow, Tally, Unit
 
 NANO = 1e9
-# What can come of a message more than once.
+# What can come of a message more than once; told twice is what is told again with the same time.
 REPEATED = frozenset({"session", "conversion", "payment", "survey"})
 
 
@@ -27,16 +27,18 @@ def take_outcomes(answering: Answering, unit: Unit, outcomes: list[Outcome], now
     """
     n_accepted = n_known = 0
     unknown = []
+    kinds = {known[:2] for known in unit.outcomes}
     for outcome in outcomes:
         decision = unit.decisions.get(int(outcome.decision_id, 16))
         if decision is None:
             unknown.append(outcome.decision_id)
             continue
+        at_ms = now_ms if outcome.at is None else min(milliseconds(outcome.at), now_ms)
         key = decision.decision_id, outcome.kind
-        if key in unit.outcomes and outcome.kind not in REPEATED:
+        if (*key, at_ms) in unit.outcomes or (key in kinds and outcome.kind not in REPEATED):
             n_known += 1
             continue
-        at_ms = now_ms if outcome.at is None else min(milliseconds(outcome.at), now_ms)
+        kinds.add(key)
         user = answering.user_of(unit, decision.user_key, now_ms)
         _apply_outcome(user, outcome, decision.channel, at_ms)
         unit.put_user(decision.user_key, user.packed(), user.last_ms)

@@ -8,7 +8,7 @@ from typing import Any
 from policies.constraints import PERSON_FIELDS
 from policies.history import HISTORY_FIELDS, LONG_AGO, blank_history
 from policies.limits import CHANNELS
-from policies.service.messages import KnownUser, SentBefore
+from policies.service.operating_messages import KnownUser, SentBefore
 from policies.service.settings import OSES, STAGES, Users
 from policies.structs import Field, Struct, blank
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeVar
 
 import msgspec
@@ -18,8 +17,7 @@ T = TypeVar("T")
 _encoder = msgspec.json.Encoder()
 
 
-@dataclass(frozen=True)
-class Request:
+class Request(NamedTuple):
     """A request that was let in.
 
     Attributes:

@@ -17,10 +17,10 @@ from policies.service.http import openapi
 from policies.service.http.exchange import Request, Response, answer, problem, read
 from policies.service.http.metrics import TYPE
 from policies.service.identity import shown_id, user_number
-from policies.service.messages import (
+from policies.service.messages import Done
+from policies.service.operating_messages import (
     ActivateRequest,
     Count,
-    Done,
     ErasedAnswer,
     ExportAnswer,
     LoggedDecision,

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from policies.service import messages as m
+from policies.service import operating_messages as o
 from policies.service.http import deciding, operating
 from policies.service.http.exchange import Endpoint
 
@@ -37,16 +38,16 @@ ROUTES = (
     Route("POST", "/v1/outcomes", deciding.outcomes, "outcomes", m.OutcomesRequest, m.OutcomesAnswer, True),
     Route("POST", "/v1/events", deciding.events, "outcomes", m.EventsRequest, m.EventsAnswer, True),
     Route("PATCH", "/v1/users/{id}", deciding.facts, "outcomes", m.Facts, m.Done),
-    Route("GET", "/v1/users/{id}/export", operating.export_user, "admin", None, m.ExportAnswer),
-    Route("DELETE", "/v1/users/{id}", operating.erase_user, "admin", None, m.ErasedAnswer),
-    Route("GET", "/v1/policies", operating.policies, "admin", None, m.PoliciesAnswer),
-    Route("POST", "/v1/policies/{hash}/activate", operating.activate, "admin", m.ActivateRequest, m.PoliciesAnswer),
+    Route("GET", "/v1/users/{id}/export", operating.export_user, "admin", None, o.ExportAnswer),
+    Route("DELETE", "/v1/users/{id}", operating.erase_user, "admin", None, o.ErasedAnswer),
+    Route("GET", "/v1/policies", operating.policies, "admin", None, o.PoliciesAnswer),
+    Route("POST", "/v1/policies/{hash}/activate", operating.activate, "admin", o.ActivateRequest, o.PoliciesAnswer),
     Route("POST", "/v1/kill", operating.kill, "admin", None, m.Done),
     Route("POST", "/v1/unkill", operating.unkill, "admin", None, m.Done),
-    Route("GET", "/v1/ops", operating.ops, "metrics", None, m.OpsAnswer),
+    Route("GET", "/v1/ops", operating.ops, "metrics", None, o.OpsAnswer),
     Route("GET", "/ops", operating.ops_page, ""),
     Route("GET", "/healthz", operating.health, "", None, m.Done),
-    Route("GET", "/readyz", operating.ready, "", None, m.Ready),
+    Route("GET", "/readyz", operating.ready, "", None, o.Ready),
     Route("GET", "/metrics", operating.metrics, "metrics"),
     Route("GET", "/openapi.json", operating.description, ""),
 )

@@ -39,7 +39,7 @@ class MemoryStore:
             unit.users = {key: self._users[key] for key in {*users, *owners} if key in self._users}
             unit.answers = {key: self._answers[key][0] for key in answers if key in self._answers}
             chosen = set(unit.decisions)
-            unit.outcomes = {(row[0], row[1]) for row in self._outcomes if row[0] in chosen} if chosen else set()
+            unit.outcomes = {key for key in self._outcomes if key[0] in chosen} if chosen else set()
             result = work(unit)
             if any(row.decision_id in self._decisions for row in unit.new_decisions):
                 raise StoreError("clash", "memory: the id of a new decision is taken")

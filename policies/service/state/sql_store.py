@@ -51,10 +51,6 @@ class SqlStore:
         """Return the rows of a statement that ends in `WHERE column` for any of the keys."""
         raise NotImplementedError
 
-    def _put(self, run: Cursor, statement: str, rows: Sequence[Sequence[Any]]) -> None:
-        """Run an INSERT for each of the rows."""
-        run.executemany(self._sql(statement), rows)
-
     def _lock(self, run: Cursor, users: Sequence[bytes]) -> dict[bytes, bytes]:
         """Keep others from these users until the transaction ends; return their records."""
         raise NotImplementedError
@@ -80,8 +76,8 @@ class SqlStore:
         if ids:  # read after the users are locked: one may have been erased in between
             statement = f"SELECT {tables.DECISION_COLUMNS} FROM decisions WHERE decision_id"
             unit.decisions = {row[0]: _decision(row) for row in self._any_of(run, statement, ids)}
-            known = self._any_of(run, "SELECT decision_id, kind FROM outcomes WHERE decision_id", ids)
-            unit.outcomes = {(row[0], row[1]) for row in known}
+            known = self._any_of(run, "SELECT decision_id, kind, at_ms FROM outcomes WHERE decision_id", ids)
+            unit.outcomes = {(row[0], row[1], row[2]) for row in known}
         if answers:
             statement = "SELECT answer_key, user_key, body_hash, answer FROM answers WHERE answer_key"
             found = self._any_of(run, statement, answers)
@@ -106,7 +102,7 @@ class SqlStore:
             (tables.SAVE_TOTAL, [(self._process, *key, n) for key, n in sorted(totals.items())]),
         ):
             if rows:
-                self._put(run, statement, rows)
+                run.executemany(self._sql(statement), rows)
 
     def change_note(self, name: str, change: Callable[[str], str]) -> str:
         """Do as `Store.change_note`."""

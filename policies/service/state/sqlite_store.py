@@ -11,7 +11,6 @@ killed process (`kill -9`) loses no acknowledged decision either way: what it wr
 from __future__ import annotations
 
 import contextlib
-import re
 import sqlite3
 import threading
 from collections.abc import Iterator, Sequence
@@ -25,7 +24,6 @@ SYNCHRONOUS = ("FULL", "NORMAL")
 WORDS = {"bytes": "BLOB", "whole": "INTEGER", "keyed": " WITHOUT ROWID"}
 CACHE_KIB = 32_768
 LOG_PAGES = 8_192  # of the write-ahead log, 32 MiB, before it is copied into the file, which waits for the disk twice
-MOST_ROWS = 128  # of one INSERT
 MOST_KEYS = 5_000  # of one statement; SQLite's own bound is 32,766
 REASONS = {  # by the beginning of SQLite's name of the fault
     "SQLITE_FULL": ("full", "the disk, or the file's allowed size, is full"),
@@ -139,23 +137,6 @@ class SqliteStore(SqlStore):
                 self._lists[statement, len(some)] = text
             found += run.execute(text, some).fetchall()
         return found
-
-    def _put(self, run: Cursor, statement: str, rows: Sequence[Sequence[Any]]) -> None:
-        """Do as `SqlStore._put`, many rows a statement.
-
-        The library lets go of the interpreter at every statement, and may then wait for the event loop's thread half a
-        millisecond to get it back: row by row that cost more than the commit. Powers of two, so that few statements are
-        ever prepared.
-        """
-        first = 0
-        while first < len(rows):
-            n = min(MOST_ROWS, 1 << (len(rows) - first).bit_length() - 1)
-            text = self._lists.get((statement, n))
-            if text is None:
-                before, values, behind = re.split(r"(\((?:\?, )*\?\))", statement)
-                text = self._lists[statement, n] = f"{before}{', '.join([values] * n)}{behind}"
-            run.execute(text, [value for row in rows[first : first + n] for value in row])
-            first += n
 
     def _lock(self, run: Cursor, users: Sequence[bytes]) -> dict[bytes, bytes]:
         # The transaction holds the one lock for writing already.

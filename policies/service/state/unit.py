@@ -102,14 +102,14 @@ class Unit:
         users: records by key; a key that is not there has none.
         answers: by hashed idempotency key.
         decisions: by id, those that were wanted and exist.
-        outcomes: (decision id, kind) of what is known already of those decisions.
+        outcomes: (decision id, kind, at_ms) of what is known already of those decisions.
     """
 
     control: str = ""
     users: dict[bytes, bytes] = field(default_factory=dict)
     answers: dict[bytes, Answered] = field(default_factory=dict)
     decisions: dict[int, DecisionRow] = field(default_factory=dict)
-    outcomes: set[tuple[int, str]] = field(default_factory=set)
+    outcomes: set[tuple[int, str, int]] = field(default_factory=set)
     changed_users: dict[bytes, tuple[bytes, int]] = field(default_factory=dict)
     new_answers: dict[bytes, Answered] = field(default_factory=dict)
     new_decisions: list[DecisionRow] = field(default_factory=list)
@@ -133,7 +133,7 @@ class Unit:
 
     def put_outcome(self, row: OutcomeRow) -> None:
         """Log an outcome."""
-        self.outcomes.add((row.decision_id, row.kind))
+        self.outcomes.add((row.decision_id, row.kind, row.at_ms))
         self.new_outcomes.append(row)
 
 

@@ -155,6 +155,9 @@ def test_telling_an_outcome_twice_counts_once() -> None:
         assert it.tell(number, "opened")["accepted"] == 1
         assert it.tell(number, "opened") == {"accepted": 0, "known": 1, "unknown": []}
         assert it.tell("7fffffffffffffff", "opened") == {"accepted": 0, "known": 0, "unknown": ["7fffffffffffffff"]}
+        noon, later = "2026-03-02T12:00:00Z", "2026-03-02T11:00:00+00:00"
+        for at, n in ((noon, 1), (noon, 0), (later, 1), (later, 0)):
+            assert it.tell(number, "payment", at=at, amount_eur=3.0)["accepted"] == n, "paid twice, each told twice"
         user = it.ask("GET", "/v1/users/ann/export").json()["user"]
         assert (user["n_sent"]["push"], user["n_opened"]["push"], user["unopened"]) == (1, 1, 0)
 

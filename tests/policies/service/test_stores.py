@@ -34,7 +34,7 @@ def test_what_was_written_is_read_by_the_next(open_again: Callable[[], Store]) -
     users, decisions, outcomes = open_again().transact([Wanted(ANN, None, (1, 99))], look, 8)
     assert users == {ANN: b"record of " + ANN}
     assert decisions == {1: decision(1)}
-    assert outcomes == {(1, "opened")}
+    assert outcomes == {(1, "opened", 1001)}
 
 
 def test_the_user_of_a_wanted_decision_is_read_too(store: Store) -> None:
