@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ SYNCHRONOUS = ("FULL", "NORMAL")
 WORDS = {"bytes": "BLOB", "whole": "INTEGER", "keyed": " WITHOUT ROWID"}
 CACHE_KIB = 32_768
 LOG_PAGES = 8_192  # of the write-ahead log, 32 MiB, before it is copied into the file, which waits for the disk twice
+OPENING_SECONDS = 3.0  # that a service waits for another that is opening the same file
 MOST_KEYS = 5_000  # of one statement; SQLite's own bound is 32,766
 REASONS = {  # by the beginning of SQLite's name of the fault
     "SQLITE_FULL": ("full", "the disk, or the file's allowed size, is full"),
@@ -71,8 +73,24 @@ class SqliteStore(SqlStore):
         self._lists: dict[tuple[str, int], str] = {}
         self._guard = threading.Lock()
         self._turn = _Turn()
-        with self._transaction() as run:
-            self._migrate(run, WORDS)
+        self._open()
+
+    def _open(self) -> None:
+        """Make what is not there yet; of two processes that begin at once, one waits for the other.
+
+        Turning to a write-ahead log takes the whole file, and SQLite does not wait for that by itself.
+        """
+        deadline = time.monotonic() + OPENING_SECONDS
+        while True:
+            try:
+                with self._transaction() as run:
+                    self._migrate(run, WORDS)
+            except StoreError as fault:
+                if fault.reason != "locked" or time.monotonic() > deadline:
+                    raise
+                time.sleep(0.02)
+            else:
+                return
 
     def _connect(self) -> sqlite3.Connection:
         if not self.path.parent.is_dir():

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
+from policies.service.state.sqlite_store import SqliteStore
 from policies.service.state.store import Ages, Store, StoreError
 from policies.service.state.unit import Answered, DecisionRow, OutcomeRow, Tally, Unit, Wanted
 
@@ -182,3 +185,12 @@ def test_a_user_is_looked_at_by_one_transaction_at_a_time(open_again: Callable[[
     other.join()
     assert early == [], "it waits"
     assert found == [b"after"]
+
+
+def test_services_that_begin_at_once_wait_for_each_other(tmp_path: Path) -> None:
+    """Turning a new file to a write-ahead log needs all of it: whoever comes second waits instead of giving up."""
+    for k in range(5):
+        with ThreadPoolExecutor(8) as pool:
+            stores = list(pool.map(lambda _, k=k: SqliteStore(tmp_path / f"{k}.db"), range(8)))
+        for store in stores:
+            store.close()
