@@ -228,9 +228,9 @@ def rules_of(tree: Document) -> Document:
         )
         for k, (value, channel, box) in enumerate(found)
     )
-    return Document(
-        f"{tree.name}, as rules", tree.n_slots, Rules(rules), tree.exploration, tree.made_by, tree.trained_on
-    )
+    exploration = Greedy() if isinstance(tree.exploration, Softmax) else tree.exploration  # rules grade nothing
+    name = f"{tree.name}, as rules"
+    return Document(name, tree.n_slots, Rules(rules), exploration, tree.made_by, tree.trained_on)
 
 
 def _conditions(feature: str, low: float, high: float) -> list[Condition]:

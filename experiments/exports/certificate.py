@@ -171,7 +171,10 @@ def certify(
     for place, document in enumerate((teacher, student)):
         agent = DocumentAgent(document, vocabulary_problem(document.n_slots), is_chance_the_policy=True)
         tell = None if on_day is None else _half(on_day, place)
-        runs.append(evaluate(agent, scenario, n_users, seed, name=document.name, on_day=tell, **arguments))
+        run = evaluate(
+            agent, scenario, n_users, seed, name=document.name, on_day=tell, n_slots=document.n_slots, **arguments
+        )
+        runs.append(run)
     risen, tried = _risen(student, states, seed)
     shares = BatchPolicy(student).probabilities(states.observations, states.masks)
     sends = best > 0
@@ -190,7 +193,7 @@ def certify(
         value_lost_eur=paired(runs[0], runs[1], "expected_nano"),
         sends_teacher=float(runs[0].sends.mean()),
         sends_student=float(runs[1].sends.mean()),
-        ineligible=int((shares[~states.masks] > 0.0).sum()),
+        ineligible=int(((shares > 0.0) & ~states.masks).any(axis=1).sum()),
         risen=risen,
         tried=tried,
         worst=_worst(wished[rows, best] - wished[rows, did], best, did, states, teacher.n_slots),

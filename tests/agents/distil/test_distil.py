@@ -13,7 +13,7 @@ from agents.distil.monotone import FATIGUE, boxes, made_monotone, merged, tires_
 from agents.distil.trees import States, TreeSettings, distilled_tree, rules_of
 from policies.batch import BatchPolicy
 from policies.decide import Policy
-from policies.document import Document, Epsilon, Greedy, Leaf, Mixture, Part, Rules, Softmax, Split, Tree
+from policies.document import Document, Epsilon, Exploration, Greedy, Leaf, Mixture, Part, Rules, Softmax, Split, Tree
 from policies.inputs import encode, inputs
 from policies.vocabulary import features, n_features
 from tests.policies.documents import MIXTURE, RULES, SCORECARD
@@ -196,6 +196,13 @@ def test_rules_do_as_their_tree() -> None:
         n_sent += int((advantages(rules, seen.observations, seen.masks).argmax(axis=1) > 0).sum())
     assert n_sent > 500
     assert rules.name == "tree, as rules"
+
+
+@pytest.mark.parametrize(("given", "expected"), [(Softmax(0.5), Greedy()), (Epsilon(0.1), Epsilon(0.1))])
+def test_rules_that_grade_nothing_take_what_the_tree_prefers(given: Exploration, expected: Exploration) -> None:
+    rules = rules_of(Document("tree", 2, TEACHER.model, given))
+    assert rules.exploration == expected
+    assert Policy(rules).document == rules  # sound: rules have no softmax
 
 
 def _distinct(node: Split | Leaf, numbers: object) -> Split | Leaf:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from experiments.config import load_scenario
 from experiments.exports.certificate import certify
 from policies.codec import read, write
 from policies.decide import load
-from policies.document import Document, Leaf, Rules, Send, Split, Tree
+from policies.document import Document, Greedy, Leaf, Rules, Send, Softmax, Split, Tree
 from policies.exports.python_source import python_source
 from policies.exports.sql_source import sql_source
 from simulator.config import Scenario
@@ -92,6 +93,21 @@ def test_the_teacher_itself_loses_nothing() -> None:
     assert found.sends_student == found.sends_teacher > 0.0
     assert found.worst == ()
     assert found.is_monotone
+
+
+def test_documents_of_another_number_of_candidates() -> None:
+    two = Document("two", 2, TEACHER.model)
+    found = certify(two, two, small(), n_users=16, n_state_users=16, seed=5)
+    assert found.agreement == 1.0
+    assert found.sends_teacher > 0.0
+
+
+def test_a_teacher_that_draws_has_rules_that_do_not(source: Path) -> None:
+    source.write_text(write(replace(TEACHER, exploration=Softmax(0.5))), encoding="utf-8")
+    done = exported(str(source), "--as", "rules", "--scenario", "ecommerce", *FEW)
+    assert done.exit_code == 0, done.output
+    rules = load(source.with_name("policy-rules.json").read_text(encoding="utf-8")).document
+    assert rules.exploration == Greedy()
 
 
 def test_a_student_that_errs_is_found_out() -> None:
