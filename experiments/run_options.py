@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from simulator.config import Scenario
 
 Loaded = TypeVar("Loaded")
+SECONDS_BETWEEN_WORDS = 5.0
 Short = dict[str, tuple[str, int | None]]
 
 
@@ -105,6 +107,26 @@ def plain_console() -> Console:
     from rich.console import Console
 
     return Console(highlight=False)
+
+
+def telling(what: str, unit: str) -> Callable[[int, int], None]:
+    """Return what tells now and then, on standard error, how far something is and how long the rest may take.
+
+    Args:
+        what: it is.
+        unit: of what is done, such as `days`.
+    """
+    began = told = time.monotonic()
+
+    def tell(done: int, of: int) -> None:
+        nonlocal told
+        now = time.monotonic()
+        if now - told >= SECONDS_BETWEEN_WORDS and done < of:
+            told = now
+            left = (now - began) / done * (of - done)
+            click.echo(f"{what}: {done:,} of {of:,} {unit}, about {left:.0f} s left", err=True)
+
+    return tell
 
 
 @contextmanager

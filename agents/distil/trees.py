@@ -97,18 +97,14 @@ def distilled_tree(
     Raises:
         ValueError: nothing was ever eligible.
     """
+    called = name or f"{teacher.name}, as a tree"
+    origin = {"distilled_from": teacher.name, "leaves_asked": str(settings.leaves), "depth_asked": str(settings.depth)}
+    exploration = _exploration(teacher)
     rows: list[_Rows] = []
     student = teacher
     for place in range(settings.rounds):
         rows.append(_rows(teacher, visit(student, place)))
         root = _fitted(_joined(rows), teacher.n_slots, settings)
-        called = name or f"{teacher.name}, as a tree"
-        origin = {
-            "distilled_from": teacher.name,
-            "leaves_asked": str(settings.leaves),
-            "depth_asked": str(settings.depth),
-        }
-        exploration = _exploration(teacher)
         student = Document(called, teacher.n_slots, Tree(root), exploration, "distillation", origin)
     return student
 
@@ -182,7 +178,7 @@ def _fitted(rows: _Rows, n_slots: int, settings: TreeSettings) -> Split | Leaf:
 
     def node(k: int) -> Split | Leaf:
         if tree.children_left[k] < 0:
-            values = [float(f"{value:.{DIGITS}g}") for value in tree.value[k, :, 0]]
+            values = [_rounded(value) for value in tree.value[k, :, 0]]
             return Leaf(dict(zip(CHANNELS_OF_A_SLOT, values, strict=True)))
         entry = known[tree.feature[k]]
         below, otherwise = node(tree.children_left[k]), node(tree.children_right[k])
@@ -194,8 +190,12 @@ def _fitted(rows: _Rows, n_slots: int, settings: TreeSettings) -> Split | Leaf:
 def _readable(entry: Input, encoded: float) -> float:
     """Return a threshold in the feature's unit, rounded where that is still one that it can take."""
     exact = decode(entry.feature, encoded)
-    rounded = float(f"{exact:.{DIGITS}g}")
+    rounded = _rounded(exact)
     return rounded if encode(entry.feature, rounded) is not None else exact
+
+
+def _rounded(value: float) -> float:
+    return float(f"{value:.{DIGITS}g}")
 
 
 def rules_of(tree: Document) -> Document:

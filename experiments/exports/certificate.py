@@ -18,7 +18,7 @@ from experiments.evaluation.evaluate import evaluate
 from experiments.evaluation.outcomes import paired
 from experiments.exports.states import visited
 from policies.batch import BatchPolicy
-from policies.batch.seen import Bools, Floats, Ints
+from policies.batch.seen import Bools, Floats
 from policies.document import Document
 from policies.inputs import decode, inputs
 from policies.vocabulary import USER_FEATURES, action_names, features
@@ -165,8 +165,9 @@ def certify(
         raise ValueError(f"certify: expected a student of {teacher.n_slots} slots, got {student.n_slots}")
     states = visited(teacher, scenario, n_state_users, seed, **arguments)
     wished = advantages(teacher, states.observations, states.masks)
-    best, did = wished.argmax(axis=1), _preferred(student, states)
+    best, did = wished.argmax(axis=1), advantages(student, states.observations, states.masks).argmax(axis=1)
     rows = np.arange(len(best))
+    policies = [BatchPolicy(document) for document in (teacher, student)]
     runs = []
     for place, document in enumerate((teacher, student)):
         agent = DocumentAgent(document, vocabulary_problem(document.n_slots), is_chance_the_policy=True)
@@ -176,13 +177,13 @@ def certify(
         )
         runs.append(run)
     risen, tried = _risen(student, states, seed)
-    shares = BatchPolicy(student).probabilities(states.observations, states.masks)
+    shares = policies[1].probabilities(states.observations, states.masks)
     sends = best > 0
     return Certificate(
         teacher=teacher.name,
         student=student.name,
-        teacher_hash=BatchPolicy(teacher).policy_hash,
-        student_hash=BatchPolicy(student).policy_hash,
+        teacher_hash=policies[0].policy_hash,
+        student_hash=policies[1].policy_hash,
         scenario=scenario.name,
         users=n_users,
         days=runs[0].n_days,
@@ -205,11 +206,6 @@ def _half(on_day: Callable[[int, int], None], place: int) -> Callable[[int, int]
         on_day(place * of + done, 2 * of)
 
     return tell
-
-
-def _preferred(document: Document, states: States) -> Ints:
-    """Return what a document would rather do, shape (U,)."""
-    return np.asarray(advantages(document, states.observations, states.masks).argmax(axis=1), np.int64)
 
 
 def _risen(student: Document, states: States, seed: int) -> tuple[int, int]:

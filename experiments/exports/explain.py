@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from types import MappingProxyType
 
 from policies.decide import Decision, Policy
@@ -101,7 +102,7 @@ class Explanation:
             span = f"{begin:02d}:00" if hour == begin + 1 else f"{begin:02d} to {hour - 1:02d}"
             why = {_reason(each) for each in self.hours[begin:hour]}
             because = f": {why.pop()}" if len(why) == 1 else ""  # graded ones differ from hour to hour
-            shares = [each.decision.probabilities[_index(each)] for each in self.hours[begin:hour]]
+            shares = [max(each.decision.probabilities) for each in self.hours[begin:hour]]
             low, high = min(shares), max(shares)
             chance = "" if low == 1.0 else f" ({low:.0%})" if high - low < 0.01 else f" ({low:.0%} to {high:.0%})"
             lines.append(f"  {span:8}  {self.hours[begin].preferred}{chance}{because}")
@@ -134,7 +135,7 @@ def explain(
     values = _observation(n_slots, user or {})
     names = action_names(n_slots)
     if unknown := [name for name in eligible if name not in names]:
-        raise ValueError(f"eligible: expected actions, got {unknown[0]!r}.{_hint(unknown[0], names)}")
+        raise ValueError(f"eligible: expected actions, got {unknown[0]!r}.{did_you_mean(unknown[0], names)}")
     allowed = [name == names[0] or not eligible or name in eligible for name in names]
     hours = tuple(_hour(policy, values, allowed, hour) for hour in range(24))
     turns = _turns(policy, _at(values, at), allowed)
@@ -147,41 +148,30 @@ def _reason(hour: Hour) -> str:
     return next((reason for reason in hour.decision.reasons if "was drawn with probability" not in reason), "")
 
 
-def _index(hour: Hour) -> int:
-    return greedy_action(hour.decision.probabilities)
-
-
-def _hint(name: str, known: tuple[str, ...]) -> str:
-    hint = did_you_mean(name, known)
-    return f" {hint.strip()}" if hint else ""
-
-
 def _observation(n_slots: int, user: Mapping[str, float]) -> list[float]:
-    """Return the encoded observation of a typical user, with what was said of this one."""
-    names = feature_names(n_slots)
-    known = inputs(n_slots)
-    wanted = dict.fromkeys(names, 0.0) | dict(TYPICAL)
-    for slot in range(n_slots):
-        wanted |= {f"slot{slot}.{name}": value for name, value in TYPICAL_SLOT.items()}
-    settable = (*names[2:], *(name for name in known if known[name].is_per_slot))
-    for name, value in user.items():
-        if name not in settable:
-            raise ValueError(f"user: expected features of the vocabulary, got {name!r}.{_hint(name, settable)}")
-        if known[name].is_per_slot:
-            wanted |= {name.replace("slot.", f"slot{slot}.", 1): value for slot in range(n_slots)}
-        else:
-            wanted[name] = value
-    found = []
-    for name, feature in zip(names, features(n_slots), strict=True):
-        encoded = encode(feature, wanted[name]) if name not in CLOCK else 0.0
-        if encoded is None:
-            low, high = decode(feature, feature.low), decode(feature, feature.high)
-            if name in user or name.partition(".")[2] in {each.removeprefix("slot.") for each in user}:
+    """Return the encoded observation of a typical user, with what was said of this one; the clock's entries are 0."""
+    names, known = feature_names(n_slots), inputs(n_slots)
+    by_name = dict(zip(names, features(n_slots), strict=True))
+    typical = dict(TYPICAL) | {f"slot{slot}.{name}": v for slot in range(n_slots) for name, v in TYPICAL_SLOT.items()}
+    found = dict.fromkeys(names, 0.0)
+    for name, feature in by_name.items():
+        if name not in CLOCK:
+            encoded = encode(feature, typical.get(name, 0.0))
+            found[name] = feature.low if encoded is None else encoded  # 0 is out of the range of some
+    settable = (*names[len(CLOCK) :], *(name for name in known if known[name].is_per_slot))
+    for said, value in user.items():
+        if said not in settable:
+            raise ValueError(f"user: expected features of the vocabulary, got {said!r}.{did_you_mean(said, settable)}")
+        slots = [said.replace("slot.", f"slot{slot}.", 1) for slot in range(n_slots)]
+        for name in slots if known[said].is_per_slot else [said]:
+            feature = by_name[name]
+            encoded = encode(feature, value)
+            if encoded is None:
+                low, high = decode(feature, feature.low), decode(feature, feature.high)
                 unit = f" {feature.unit}" if feature.unit else ""
-                raise ValueError(f"user: {name}: expected {low:.6g} to {high:.6g}{unit}, got {wanted[name]:g}")
-            encoded = feature.low  # 0 is out of the range of some that nobody set
-        found.append(encoded)
-    return found
+                raise ValueError(f"user: {name}: expected {low:.6g} to {high:.6g}{unit}, got {value:g}")
+            found[name] = encoded
+    return list(found.values())
 
 
 def _at(values: list[float], hour: float) -> list[float]:
@@ -191,9 +181,10 @@ def _at(values: list[float], hour: float) -> list[float]:
 
 def _hour(policy: Policy, values: list[float], allowed: list[bool], hour: int) -> Hour:
     seen = _at(values, hour)
-    best = greedy_action(policy.probabilities(seen, allowed))
+    shares = policy.probabilities(seen, allowed)
+    best = greedy_action(shares)
     # Drawn so that the preferred action comes out, and the reasons are its own.
-    before = math.fsum(policy.probabilities(seen, allowed)[:best])
+    before = math.fsum(shares[:best])
     decision = policy.decide(seen, allowed, min(before, math.nextafter(1.0, 0.0)))
     return Hour(hour, decision, action_names(policy.document.n_slots)[best])
 
@@ -209,12 +200,16 @@ def _turns(policy: Policy, values: list[float], allowed: list[bool]) -> tuple[Tu
         return greedy_action(policy.probabilities(moved, allowed))
 
     now = greedy_action(policy.probabilities(values, allowed))
+
+    def is_other(index: int, value: float) -> bool:
+        return likeliest(index, value) != now
+
     found = []
     for index, (name, feature) in enumerate(zip(feature_names(n_slots), features(n_slots), strict=True)):
         if name in CLOCK or not _is_read(policy, name):
             continue
         for end in (feature.low, feature.high):
-            turn = _nearest(lambda value, index=index: likeliest(index, value) != now, values[index], end)
+            turn = _nearest(partial(is_other, index), values[index], end)
             if turn is not None:
                 share = abs(turn - values[index]) / (feature.high - feature.low)
                 action = names[likeliest(index, turn)]
@@ -228,9 +223,8 @@ def _is_read(policy: Policy, name: str) -> bool:
     return name in policy.inputs or (bool(dot) and slot.startswith("slot") and f"slot.{rest}" in policy.inputs)
 
 
-def _nearest(is_other: object, start: float, end: float) -> float | None:
+def _nearest(is_other: Callable[[float], bool], start: float, end: float) -> float | None:
     """Return the value between start and end, the nearest to start, at which a decision is another; None: nowhere."""
-    assert callable(is_other)
     before = start
     for step in range(1, N_STEPS + 1):
         value = start + (end - start) * step / N_STEPS

@@ -6,9 +6,8 @@ from pathlib import Path
 
 import click
 
+from experiments.exports.source import policy_file
 from experiments.run_options import writing
-
-POLICY = "policy.json"
 
 
 @click.command(short_help="What a policy would do for a user, hour by hour, and why.")
@@ -30,9 +29,7 @@ def explain(source: Path, user: str, eligible: str, at: int, out: Path | None) -
     from policies.codec import DocumentError
     from policies.decide import load
 
-    file = source / POLICY if source.is_dir() else source
-    if not file.is_file():
-        raise click.ClickException(f"{source}: expected a policy document, or a training's folder with {POLICY} in it")
+    file = policy_file(source)
     try:
         policy = load(file.read_text(encoding="utf-8"), str(file))
         names = tuple(name.strip() for name in eligible.split(",") if name.strip())

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from experiments.run_options import writing
+from experiments.exports.source import policy_file
+from experiments.run_options import chosen_scenario, telling, writing
 
 if TYPE_CHECKING:
     from experiments.exports.certificate import Certificate
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 FORMS = ("document", "python", "sql", "tree", "rules")
 SUFFIXES = {"document": ".json", "python": ".py", "sql": ".sql", "tree": ".json", "rules": ".json"}
-POLICY, SCENARIO = "policy.json", "scenario.yaml"
+FIRST_LEARNED = 1_000_000_000  # seeds of users that are learned from, far from those of the trial
 
 
 @click.command(short_help="Write a policy in another form, or distil it.")
@@ -54,11 +55,7 @@ def export(
     from policies.exports.refusal import ExportError
     from policies.exports.sql_source import sql_source
 
-    file = source / POLICY if source.is_dir() else source
-    if not file.is_file():
-        raise click.ClickException(
-            f"{source}: expected a policy document, or a training's folder with {POLICY} in it; got neither"
-        )
+    file = policy_file(source)
     target = out or file.with_name(f"{file.stem}-{form}{SUFFIXES[form]}")
     if target.resolve() == file.resolve():
         raise click.UsageError(f"--out: {target} is the policy that is exported; name another file.")
@@ -95,18 +92,14 @@ def _write(target: Path, text: str, certificate: Certificate | None) -> None:
 
 
 def _scenario(source: Path, name: str | None, days: int | None) -> Scenario:
-    from experiments.config import load_scenario
+    from experiments.results import SCENARIO
 
-    if name is None and not (source.is_dir() and (source / SCENARIO).is_file()):
+    if name is None and not (source / SCENARIO).is_file():
         raise click.UsageError(
             "--scenario: expected one to distil in, since SOURCE is no training's folder: a preset, such as ecommerce, "
             "or a file."
         )
-    world = load_scenario(source / SCENARIO if name is None else name)
-    if days is None:
-        return world
-    calendar = world.calendar.model_copy(update={"horizon_days": days})
-    return world.model_copy(update={"calendar": calendar})
+    return chosen_scenario(str(source / SCENARIO) if name is None else name, None, days, None, ())
 
 
 def _distilled(
@@ -124,7 +117,5 @@ def _distilled(
     if form == "rules":
         student = rules_of(student)
     click.echo(f"Trying it on {users:,} fresh users", err=True)
-    return student, certify(teacher, student, world, n_users=users, seed=seed)
-
-
-FIRST_LEARNED = 1_000_000_000  # seeds of users that are learned from, far from those of the trial
+    on_day = telling("The trial", "days")
+    return student, certify(teacher, student, world, n_users=users, seed=seed, on_day=on_day)

@@ -185,7 +185,8 @@ def rollout(
         _require_fitting(document, rounds)
     assert rounds.context is not None
     assert rounds.hours is not None
-    shares = [BatchPolicy(document).probabilities(rounds.context, rounds.eligibility) for document in (old, new)]
+    policies = [BatchPolicy(document) for document in (old, new)]
+    shares = [policy.probabilities(rounds.context, rounds.eligibility) for policy in policies]
     sends = [1.0 - each[:, 0] for each in shares]
     hours = local_hours(rounds.context[:, 0], rounds.context[:, 1]).astype(np.int64)
     is_night = (hours >= NIGHT[0]) | (hours < NIGHT[1])
@@ -199,8 +200,8 @@ def rollout(
     return Rollout(
         old=old.name,
         new=new.name,
-        old_hash=BatchPolicy(old).policy_hash,
-        new_hash=BatchPolicy(new).policy_hash,
+        old_hash=policies[0].policy_hash,
+        new_hash=policies[1].policy_hash,
         decisions=len(rounds),
         users=rounds.n_clusters,
         same=float((shares[0].argmax(axis=1) == shares[1].argmax(axis=1)).mean()),

@@ -6,13 +6,32 @@ from typing import Any
 
 import numpy as np
 
+from agents.agent import Bools, Choices, Observations
+from agents.baselines.document_agent import DocumentAgent
 from agents.distil.trees import States
-from policies.batch import BatchPolicy
+from agents.problem import vocabulary_problem
+from experiments.evaluation.evaluate import evaluate
 from policies.document import Document
+from policies.vocabulary import n_actions, n_features
 from simulator.config import Scenario
-from simulator.environments.vector import NotifyVectorEnv
 
 MOST_STATES = 100_000
+
+
+class _Watched(DocumentAgent):
+    """Decides as its document does, and remembers what it was asked."""
+
+    def __init__(self, document: Document) -> None:
+        super().__init__(document, vocabulary_problem(document.n_slots), is_chance_the_policy=True)
+        n_slots = document.n_slots
+        # Nothing yet, so that there is something to join where nobody asks.
+        self.observations = [np.zeros((0, n_features(n_slots)), np.float32)]
+        self.masks = [np.zeros((0, n_actions(n_slots)), np.bool_)]
+
+    def act(self, observations: Observations, masks: Bools, rng: np.random.Generator, **options: Any) -> Choices:
+        self.observations.append(observations.copy())
+        self.masks.append(masks.copy())
+        return super().act(observations, masks, rng, **options)
 
 
 def visited(
@@ -28,23 +47,8 @@ def visited(
         most: states.
         arguments: of `NotifyVectorEnv`.
     """
-    policy = BatchPolicy(document)
-    env = NotifyVectorEnv(n_users, scenario, n_slots=document.n_slots, autoresets=False, **arguments)
-    rng = np.random.default_rng(seed)
-    observations, _ = env.reset(seed=seed)
-    seen, masks = [], []
-    while not env.is_over.all():
-        allowed = np.asarray(env.action_masks()) != 0
-        rows = np.flatnonzero(allowed[:, 1:].any(axis=1) & ~env.is_over)
-        actions = np.zeros(n_users, np.int64)
-        if rows.size:
-            seen.append(observations[rows].copy())
-            masks.append(allowed[rows])
-            actions[rows] = policy.decide(seen[-1], masks[-1], rng.random(rows.size)).actions
-        observations = env.step(actions)[0]
-    if not seen:
-        width = observations.shape[1]
-        return States(np.zeros((0, width), np.float32), np.zeros((0, 1 + 2 * document.n_slots), np.bool_))
-    found = States(np.concatenate(seen), np.concatenate(masks))
-    picked = np.linspace(0, len(found.masks) - 1, min(most, len(found.masks))).astype(np.int64)
+    agent = _Watched(document)
+    evaluate(agent, scenario, n_users, seed, n_slots=document.n_slots, **arguments)
+    found = States(np.concatenate(agent.observations), np.concatenate(agent.masks))
+    picked = np.linspace(0, max(len(found.masks) - 1, 0), min(most, len(found.masks))).astype(np.int64)
     return States(found.observations[picked], found.masks[picked])

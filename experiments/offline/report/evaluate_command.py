@@ -9,11 +9,9 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from experiments.run_options import output_folder, plain_console, writing
+from experiments.run_options import output_folder, plain_console, telling, writing
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from experiments.offline.evaluation import OfflineEvaluation
     from experiments.offline.logs.logged import Floats, LoggedRounds
     from experiments.offline.logs.trajectories import LoggedTrajectories
@@ -21,6 +19,7 @@ if TYPE_CHECKING:
     from experiments.offline.report.reading import Read
     from experiments.offline.report_card import ReportCard
 
+CARD_WORDS = ("Report card", "twin logs")
 PAGE, PICTURE, RESULT = "evaluation.html", "evaluation.png", "evaluation.json"
 
 
@@ -212,7 +211,15 @@ def _card(
 
     twin = twin_of(rounds, "by_action" if model != "by_action" else "boosted", seed=seed)
     names = estimators or tuple(ESTIMATORS)
-    return report_card(twin, targets, estimators=names, model=model, n_logs=n_logs, seed=seed, on_log=_telling())
+    return report_card(
+        twin,
+        targets,
+        estimators=names,
+        model=model,
+        n_logs=n_logs,
+        seed=seed,
+        on_log=telling(*CARD_WORDS),
+    )
 
 
 def _episode_card(
@@ -234,24 +241,7 @@ def _episode_card(
     twin = twin_of_ledger(log, episodes.n_episodes, discount_per_day)
     candidates = {name: named_policy(name, twin) for name in policies}
     chosen = {"estimators": estimators or None, "states": states or None}
-    return episode_card(twin, candidates, n_logs=n_logs, seed=seed, on_log=_telling(), **chosen)
-
-
-def _telling() -> Callable[[int, int], None]:
-    """Return what tells now and then how far a report card is, and how long the rest may take."""
-    import time
-
-    began = told = time.monotonic()
-
-    def on_log(done: int, of: int) -> None:
-        nonlocal told
-        now = time.monotonic()
-        if now - told >= 5.0 and done < of:
-            told = now
-            left = (now - began) / done * (of - done)
-            click.echo(f"Report card: {done:,} of {of:,} twin logs, about {left:.0f} s left", err=True)
-
-    return on_log
+    return episode_card(twin, candidates, n_logs=n_logs, seed=seed, on_log=telling(*CARD_WORDS), **chosen)
 
 
 def _replayed(rounds: LoggedRounds, kind: str, confidence: float, seed: int) -> Replay:
