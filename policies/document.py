@@ -9,7 +9,7 @@ The fields of these classes are those of the JSON; `policies.codec` reads and wr
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Protocol
@@ -65,7 +65,8 @@ MAX_PARITY = 100  # each costs a decision at every load
 MAX_PROVENANCE = 100
 
 Model = Rules | Scorecard | Tree | Network | Posterior | Arms | BetaArms | Mixture
-KINDS = (Rules.kind, Scorecard.kind, Tree.kind, Network.kind, Posterior.kind, Arms.kind, BetaArms.kind, Mixture.kind)
+KINDS_OF_PARTS = (Rules.kind, Scorecard.kind, Tree.kind, Network.kind, Posterior.kind, Arms.kind, BetaArms.kind)
+KINDS = (*KINDS_OF_PARTS, Mixture.kind)
 
 
 @dataclass(frozen=True)
@@ -191,8 +192,8 @@ def _read_exploration(node: Node, model: Model) -> Exploration:
     return found
 
 
-def _read_model(node: Node, n_slots: int, kinds: Iterable[str] = KINDS) -> Model:
-    match node.kind(tuple(kinds)):
+def _read_model(node: Node, n_slots: int, kinds: Sequence[str] = KINDS) -> Model:
+    match node.kind(kinds):
         case Rules.kind:
             return read_rules(node, n_slots)
         case Scorecard.kind:
@@ -213,7 +214,7 @@ def _read_model(node: Node, n_slots: int, kinds: Iterable[str] = KINDS) -> Model
 
 
 def _read_part(n_slots: int, node: Node, exploration: Node) -> tuple[Model, Exploration]:
-    model = _read_model(node, n_slots, (kind for kind in KINDS if kind != Mixture.kind))
+    model = _read_model(node, n_slots, KINDS_OF_PARTS)
     return model, _read_exploration(exploration, model)
 
 

@@ -8,7 +8,9 @@ Rows in which nothing but no_send is eligible are not looked at: in a simulation
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -28,6 +30,7 @@ from policies.document import Arms, BetaArms, Document, Mixture, Model, Network,
 from policies.exploration import Greedy
 from policies.vocabulary import action_names, feature_names, n_actions, n_features
 
+Part = TypeVar("Part")
 BLOCK = 2_048  # users whose observations stay in the cache while features are taken out of them one by one
 
 
@@ -110,13 +113,7 @@ class BatchPolicy:
         Raises:
             DecideError: an argument is not so, or preferences overflow; the message names the row.
         """
-        blocks = _blocks(observations, masks)
-        if len(blocks) > 1:
-            try:
-                return np.concatenate([self._probabilities(observations[block], masks[block]) for block in blocks])
-            except DecideError:
-                pass  # told below, with the row among all
-        return self._probabilities(observations, masks)
+        return np.concatenate(_by_blocks(self._probabilities, observations, masks))
 
     def _probabilities(self, observations: Observations, masks: npt.NDArray[Any]) -> Floats:
         rows, found = self._shares(observations, masks)
@@ -139,14 +136,8 @@ class BatchPolicy:
             DecideError: an argument is not so, or preferences overflow; the message names the row.
         """
         self._check_uniforms(uniforms, len(observations))
-        blocks = _blocks(observations, masks)
-        if len(blocks) > 1:
-            try:
-                parts = [self._decide(observations[block], masks[block], uniforms[block]) for block in blocks]
-                return BatchDecisions(*map(np.concatenate, zip(*parts, strict=True)))
-            except DecideError:
-                pass  # told below, with the row among all
-        return self._decide(observations, masks, uniforms)
+        parts = _by_blocks(self._decide, observations, masks, uniforms)
+        return BatchDecisions(*map(np.concatenate, zip(*parts, strict=True)))
 
     def _decide(
         self, observations: Observations, masks: npt.NDArray[Any], uniforms: npt.NDArray[np.float64]
@@ -243,8 +234,11 @@ class BatchPolicy:
         return DecideError(f"policy {self.document.name!r}: {where}: expected {expected}, got {got}")
 
 
-def _blocks(observations: Observations, masks: npt.NDArray[Any]) -> list[slice]:
-    """Return parts of the users that are looked at one after the other; one part where the lengths do not fit."""
-    if len(observations) != len(masks):
-        return [slice(None)]
-    return [slice(start, start + BLOCK) for start in range(0, max(len(masks), 1), BLOCK)]
+def _by_blocks(work: Callable[..., Part], *columns: npt.NDArray[Any]) -> list[Part]:
+    """Return what work makes of the users, some at a time; a fault is told by the row among all of them."""
+    n = len(columns[0])
+    if n > BLOCK and all(len(column) == n for column in columns):
+        blocks = [slice(start, start + BLOCK) for start in range(0, n, BLOCK)]
+        with suppress(DecideError):  # told below
+            return [work(*(column[block] for column in columns)) for block in blocks]
+    return [work(*columns)]

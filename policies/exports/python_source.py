@@ -113,13 +113,14 @@ def python_source(document: Document) -> str:
 
 def _lines(document: Document) -> Iterator[str]:
     model = [*_model_code(document)]
-    exploring = [*_exploring(document)]
+    constant, exploring = _exploring(document)
+    policy_hash = content_hash(document)
     reads_hour = LOCAL_HOUR.name in chooser(document.model, document.n_slots).inputs
     told = document.name.encode("ascii", "backslashreplace").decode()
     told = "".join(letter if letter.isprintable() and letter not in '"\\' else " " for letter in told)
     yield f'"""A notification policy, {told}, as one file of the standard library.'
     yield ""
-    yield f"Written from the policy document {content_hash(document)}."
+    yield f"Written from the policy document {policy_hash}."
     yield "Do not edit: change the document, and write the file again."
     yield '"""'
     yield ""
@@ -129,7 +130,7 @@ def _lines(document: Document) -> Iterator[str]:
     if isinstance(document.model, Network):
         yield "from operator import mul"
     yield ""
-    yield f"POLICY_HASH = {content_hash(document)!r}"
+    yield f"POLICY_HASH = {policy_hash!r}"
     yield f"N_SLOTS = {document.n_slots}"
     yield f"WIDTH = {N_SLOT_FEATURES}  # features of a candidate"
     yield "NEVER = -math.inf"
@@ -140,12 +141,12 @@ def _lines(document: Document) -> Iterator[str]:
         yield f"{name} = ("
         yield from (f"    {value!r}," for value in values)
         yield ")"
-    yield from exploring[:1]
+    yield constant
     if reads_hour:
         yield HOUR
     yield ""
     yield from model
-    yield from exploring[1:]
+    yield exploring
     yield ASK % {"hour": "    x.append(local_hour(x))\n" if reads_hour else ""}
 
 
@@ -165,18 +166,14 @@ def _model_code(document: Document) -> Iterator[str]:
     raise no_form(document, "a Python file", f"a model of kind {model.kind}", INSTEAD)
 
 
-def _exploring(document: Document) -> Iterator[str]:
-    """Yield the constant and the function of how it explores."""
+def _exploring(document: Document) -> tuple[str, str]:
+    """Return the constant and the function of how it explores."""
     exploration: Exploration = document.exploration
     match exploration:
         case Greedy():
-            yield ""
-            yield GREEDY
+            return "", GREEDY
         case Epsilon(epsilon):
-            yield f"EPSILON = {epsilon!r}"
-            yield EPSILON
+            return f"EPSILON = {epsilon!r}", EPSILON
         case Softmax(temperature):
-            yield f"TEMPERATURE = {temperature!r}"
-            yield SOFTMAX
-        case _:
-            raise no_form(document, "a Python file", f"exploration {exploration.kind}", INSTEAD)
+            return f"TEMPERATURE = {temperature!r}", SOFTMAX
+    raise no_form(document, "a Python file", f"exploration {exploration.kind}", INSTEAD)

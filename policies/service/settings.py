@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
-import difflib
 import os
 import tomllib
 import types
@@ -28,6 +27,7 @@ from msgspec import Meta, Struct, field
 
 from policies.limits import Constraints, preset
 from policies.moments import time_zone
+from policies.strict_json import did_you_mean
 
 Fault = Literal["refuse", "fallback"]
 ChannelName = Literal["push", "email", "in_app", "sms"]
@@ -246,14 +246,8 @@ def _campaign_misfits(campaign: Campaign, users: Users) -> list[str]:
             )
     for place, known in (("segments", users.segments), ("tiers", users.tiers)):
         strange = [name for name in getattr(campaign.audience, place) or () if name not in known]
-        faults += [f"audience.{place}: no {name!r} in users.{place}.{nearest(name, known)}" for name in strange]
+        faults += [f"audience.{place}: no {name!r} in users.{place}.{did_you_mean(name, known)}" for name in strange]
     return faults
-
-
-def nearest(name: str, known: typing.Iterable[str]) -> str:
-    """Return a hint with the nearest known name; to be put after a message."""
-    near = difflib.get_close_matches(name, list(known), n=1)
-    return f" Did you mean {near[0]!r}?" if near else ""
 
 
 def _unknown_words(kind: Any, tree: Any, path: str) -> list[str]:
@@ -263,7 +257,7 @@ def _unknown_words(kind: Any, tree: Any, path: str) -> list[str]:
         return _unknown_words(arguments[0], tree, path)
     if origin is Literal and isinstance(tree, str) and tree not in arguments:
         words = ", ".join(map(str, arguments))
-        return [f"{path}: no {tree!r}; expected one of {words}.{nearest(tree, map(str, arguments))}"]
+        return [f"{path}: no {tree!r}; expected one of {words}.{did_you_mean(tree, [*map(str, arguments)])}"]
     if origin in (typing.Union, types.UnionType):
         return [fault for part in arguments for fault in _unknown_words(part, tree, path)]
     if origin is tuple and isinstance(tree, list):
@@ -279,6 +273,6 @@ def _unknown_words(kind: Any, tree: Any, path: str) -> list[str]:
         if name in names:
             faults += _unknown_words(hints[name], entry, where)
         else:
-            known = nearest(name, names) or f" There are: {', '.join(names)}."
+            known = did_you_mean(name, names) or f" There are: {', '.join(names)}."
             faults.append(f"{where}: unknown name.{known}")
     return faults

@@ -33,9 +33,9 @@ from policies.service.deciding.person import MS_AN_HOUR, User
 from policies.service.deciding.shelf import Serving
 from policies.service.identity import DecisionIds, share_of, shown_id
 from policies.service.messages import Candidate, DecideAnswer, DecideRequest, Suppressed
-from policies.service.settings import nearest
 from policies.service.state.group_commit import RefusedError
 from policies.service.state.unit import DecisionRow, Tally, Unit
+from policies.strict_json import did_you_mean
 from policies.structs import Struct as Record
 from policies.vocabulary import N_SLOT_FEATURES, N_USER_FEATURES, action_names, n_actions, n_features
 
@@ -244,9 +244,8 @@ class Answering:
     def _offer(self, name: str) -> Offer:
         offers = self.catalogue.offers
         if name not in offers:
-            raise RefusedError(
-                422, "unknown-campaign", f"candidates: no campaign {name!r} in the settings.{nearest(name, offers)}"
-            )
+            hint = did_you_mean(name, offers)
+            raise RefusedError(422, "unknown-campaign", f"candidates: no campaign {name!r} in the settings.{hint}")
         return offers[name]
 
     def _eligible(self, user: User, moment: Record, offers: list[tuple[Offer, float]]) -> tuple[list[bool], list[int]]:

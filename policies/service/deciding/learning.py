@@ -10,9 +10,10 @@ from policies.moments import time_zone
 from policies.service.deciding.answering import MINUTE_MS, Answering
 from policies.service.deciding.person import MS_AN_HOUR, User
 from policies.service.messages import Event, Facts, Outcome, OutcomesAnswer
-from policies.service.settings import OSES, STAGES, Users, nearest
+from policies.service.settings import OSES, STAGES, Users
 from policies.service.state.group_commit import RefusedError
 from policies.service.state.unit import OutcomeRow, Tally, Unit
+from policies.strict_json import did_you_mean
 
 NANO = 1e9
 # What can come of a message more than once; told twice is what is told again with the same time.
@@ -140,7 +141,7 @@ def _place(what: str, name: str, users: Users) -> int:
     if name not in known:
         words = ", ".join(known) or "none"
         raise RefusedError(
-            422, "invalid", f"{what}: expected one of the settings' ({words}), got {name!r}.{nearest(name, known)}"
+            422, "invalid", f"{what}: expected one of the settings' ({words}), got {name!r}.{did_you_mean(name, known)}"
         )
     return known.index(name)
 

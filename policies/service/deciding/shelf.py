@@ -19,8 +19,8 @@ from msgspec import Struct
 from policies.codec import DocumentError, write
 from policies.decide import Policy, load
 from policies.document import Document, Rules
-from policies.service.settings import nearest
 from policies.service.state.store import Store
+from policies.strict_json import did_you_mean
 
 MOST_EVENTS = 20
 NOBODY = "none"
@@ -149,7 +149,7 @@ class Shelf:
         if policy_hash not in self.policies:
             self._read_kept()
         if policy_hash not in self.policies:
-            hint = nearest(policy_hash, self.policies)
+            hint = did_you_mean(policy_hash, self.policies)
             raise ShelfError(f"policies: none has the hash {policy_hash!r}; expected one of GET /v1/policies.{hint}")
         return self.policies[policy_hash]
 

@@ -8,7 +8,6 @@ replica decides for the same user. Commits are as durable as the server's `synch
 from __future__ import annotations
 
 import contextlib
-import threading
 from collections.abc import Iterator, Sequence
 from typing import Any
 from urllib.parse import urlsplit
@@ -52,9 +51,7 @@ class PostgresStore(SqlStore):
         self._url, self._wait_ms = url, wait_ms
         parts = urlsplit(url)
         self.where = f"{parts.hostname or 'local socket'}{parts.path}"  # never the password
-        self._idle: list[Any] = []
         self._texts: dict[str, str] = {}
-        self._guard = threading.Lock()
         with self._transaction() as run:
             run.execute("SELECT pg_advisory_xact_lock(%s)", (MIGRATION_LOCK,))
             self._migrate(run, WORDS)
@@ -69,8 +66,7 @@ class PostgresStore(SqlStore):
     def _transaction(self, *, writes: bool = True) -> Iterator[Cursor]:
         connection = None
         try:
-            with self._guard:
-                connection = self._idle.pop() if self._idle else None
+            connection = self._taken()
             if connection is None or connection.closed:
                 connection = self._connect()
             with connection.cursor() as cursor:
@@ -90,8 +86,7 @@ class PostgresStore(SqlStore):
         except self._psycopg.Error:
             connection.close()
         if not connection.closed:
-            with self._guard:
-                self._idle.append(connection)
+            self._kept(connection)
 
     def _named(self, fault: Exception) -> StoreError:
         errors = self._psycopg.errors
@@ -126,10 +121,3 @@ class PostgresStore(SqlStore):
     def _lock_note(self, run: Cursor, name: str) -> None:
         run.execute("INSERT INTO notes (name, content) VALUES (%s, '') ON CONFLICT DO NOTHING", (name,))
         run.execute("SELECT name FROM notes WHERE name = %s FOR UPDATE", (name,))
-
-    def close(self) -> None:
-        """Do as `Store.close`."""
-        with self._guard:
-            idle, self._idle = self._idle, []
-        for connection in idle:
-            connection.close()

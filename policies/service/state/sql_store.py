@@ -23,6 +23,8 @@ ROWS_AT_ONCE = 5_000  # of a long reading or deleting
 class SqlStore:
     """Everything but how to connect, to lock and to ask for a list of keys.
 
+    Connections that nobody uses wait in `_idle` for the next transaction.
+
     Attributes:
         name: of the database, for messages.
     """
@@ -31,6 +33,8 @@ class SqlStore:
 
     def __init__(self) -> None:
         self._own = threading.local()
+        self._idle: list[Any] = []
+        self._guard = threading.Lock()
 
     @property
     def _process(self) -> int:
@@ -39,6 +43,23 @@ class SqlStore:
             self._own.number = secrets.randbits(62)
         number: int = self._own.number
         return number
+
+    def _taken(self) -> Any | None:
+        """Return an idle connection; None: there is none."""
+        with self._guard:
+            return self._idle.pop() if self._idle else None
+
+    def _kept(self, connection: Any) -> None:
+        """Keep a connection for the next transaction."""
+        with self._guard:
+            self._idle.append(connection)
+
+    def close(self) -> None:
+        """Do as `Store.close`."""
+        with self._guard:
+            idle, self._idle = self._idle, []
+        for connection in idle:
+            connection.close()
 
     def _transaction(self, *, writes: bool = True) -> AbstractContextManager[Cursor]:
         raise NotImplementedError

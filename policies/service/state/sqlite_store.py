@@ -43,6 +43,8 @@ REASONS = {  # by the beginning of SQLite's name of the fault
 class SqliteStore(SqlStore):
     """A store in a file; it is made when it is not there.
 
+    The write-ahead log goes into the file when the last process lets go of it.
+
     Args:
         path: of the file; its folder must be there.
         synchronous: FULL or NORMAL, see above.
@@ -69,9 +71,7 @@ class SqliteStore(SqlStore):
             raise ValueError(f"synchronous: expected {' or '.join(SYNCHRONOUS)}, got {synchronous!r}")
         self.path = Path(path)
         self._synchronous, self._wait_ms, self._most_pages = synchronous, wait_ms, most_pages
-        self._idle: list[sqlite3.Connection] = []
         self._lists: dict[tuple[str, int], str] = {}
-        self._guard = threading.Lock()
         self._turn = _Turn()
         self._open()
 
@@ -112,9 +112,7 @@ class SqliteStore(SqlStore):
         connection = None
         with self._turn if writes else contextlib.nullcontext():
             try:
-                with self._guard:
-                    connection = self._idle.pop() if self._idle else None
-                connection = connection or self._connect()
+                connection = self._taken() or self._connect()
                 connection.execute("BEGIN IMMEDIATE" if writes else "BEGIN")
                 yield connection
                 connection.execute("COMMIT")
@@ -132,8 +130,7 @@ class SqliteStore(SqlStore):
         except sqlite3.Error:
             connection.close()
             return
-        with self._guard:
-            self._idle.append(connection)
+        self._kept(connection)
 
     def _named(self, fault: sqlite3.Error) -> StoreError:
         name = getattr(fault, "sqlite_errorname", None) or ""
@@ -159,13 +156,6 @@ class SqliteStore(SqlStore):
     def _lock(self, run: Cursor, users: Sequence[bytes]) -> dict[bytes, bytes]:
         # The transaction holds the one lock for writing already.
         return dict(self._any_of(run, "SELECT user_key, record FROM users WHERE user_key", users))
-
-    def close(self) -> None:
-        """Do as `Store.close`; the write-ahead log goes into the file when the last process lets go."""
-        with self._guard:
-            idle, self._idle = self._idle, []
-        for connection in idle:
-            connection.close()
 
 
 class _Turn:
