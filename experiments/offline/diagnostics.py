@@ -126,7 +126,7 @@ def diagnose(weighed: Weighed, *, is_of_episodes: bool = False, refusals: Sequen
         "mean_weight": mean.value,
         "mean_weight_error": mean.standard_error(rounds.clusters),
         "largest_weight": float(w.max()),
-        "share_of_few": max(_share_of_few(w), _share_of_few(by_user)),
+        "share_of_few": max(share_of_few(w), share_of_few(by_user)),
         "tail": pareto_tail(w),
         "unsupported": float(weighed.target[barred].sum()) / len(rounds),
         "support": tuple(_support(weighed, barred)),
@@ -147,7 +147,7 @@ def effective_size(weights: Floats) -> float:
     return float(weights.sum()) ** 2 / squares if squares else 0.0
 
 
-def _share_of_few(weights: Floats) -> float:
+def share_of_few(weights: Floats) -> float:
     """Return the share of all weight that the ten largest carry; 0 where there are not many more than ten."""
     total = float(weights.sum())
     if len(weights) <= 2 * FEW or not total:

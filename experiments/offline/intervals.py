@@ -176,7 +176,7 @@ def bootstrap(
     values = bootstrap_values(terms, clusters, replicates, seed)
     tail = 50.0 * (1.0 - confidence)
     # A replicate in which no weight is left could have been anything: it is the least on one side, the most on the
-    # other. Neighbours are not interpolated between then, since infinite ones have nothing between them.
+    # other. Neighbours are not interpolated then, since infinite ones have nothing between them.
     is_known = np.isfinite(values)
     if is_known.all():
         low, high = np.percentile(values, [tail, 100.0 - tail])

@@ -15,7 +15,15 @@ from dataclasses import replace
 
 import numpy as np
 
-from experiments.offline.diagnostics import FEW, LEAST_EFFECTIVE, MOST_BY_FEW, diagnose, leverage
+from experiments.offline.diagnostics import (
+    FEW,
+    LEAST_EFFECTIVE,
+    MOST_BY_FEW,
+    diagnose,
+    effective_size,
+    leverage,
+    share_of_few,
+)
 from experiments.offline.estimators.marginalised import lost_share, same_states
 from experiments.offline.estimators.sequential_catalogue import (
     SEQUENTIAL,
@@ -184,10 +192,9 @@ def _odd_steps(products: Floats, episodes: Floats) -> list[int]:
 def _why(products: Floats, n_decisions: int, clusters: Ints | None) -> str | None:
     """Return why a handful of users would carry an estimate with these weights of episodes; None: they do not."""
     weights = _by_user(products[:, None], clusters)[:, 0]
-    total, squares, n = float(weights.sum()), float(weights @ weights), len(weights)
+    effective, n = effective_size(weights), len(weights)
     who = "episodes" if n == len(products) else "users"
     over = f"products of ratios over {n_decisions} decision{'s' if n_decisions > 1 else ''}"
-    effective = total**2 / squares if squares else 0.0
     if effective < LEAST_EFFECTIVE:
         return (
             f"{over} leave an effective sample size of {effective:.1f} of {n:,} {who} (at least {LEAST_EFFECTIVE:g} "
@@ -198,9 +205,8 @@ def _why(products: Floats, n_decisions: int, clusters: Ints | None) -> str | Non
             f"{over} leave an effective sample size of {effective:,.1f} of {n:,} {who}, {100 * effective / n:.2g} % "
             f"(at least {100 * LEAST_SHARE:g} % are needed)"
         )
-    few = float(np.sort(weights)[-FEW:].sum())
-    if few > MOST_BY_FEW * total and n > 2 * FEW:
-        return f"{over} leave {FEW} of {n:,} {who} with {100 * few / total:.0f} % of all weight"
+    if (few := share_of_few(weights)) > MOST_BY_FEW:
+        return f"{over} leave {FEW} of {n:,} {who} with {100 * few:.0f} % of all weight"
     mean = Terms(direct=products)
     if abs(mean.value - 1.0) > MOST_OFF * mean.standard_error(clusters):
         return (

@@ -40,7 +40,7 @@ def marginalised_is(weighed: WeighedTrajectories, states: Ints, *, is_normalised
     """
     log, states = weighed.log, _checked(states, weighed.log)
     by_step = _by_step(log)
-    ratios = _normalised(weighed, states) if is_normalised else weighed.ratios
+    ratios = _normalised(weighed.ratios, _cell_means(weighed, states)) if is_normalised else weighed.ratios
     weights = _weights(log, states, ratios, by_step, log.step_discounts)
     values, backed = np.zeros(len(log)), np.zeros(len(log))
     following = np.where(log.is_last, 0, np.arange(1, len(log) + 1))
@@ -64,10 +64,9 @@ def lost_share(weighed: WeighedTrajectories, states: Ints) -> float:
         weighed, states: as of `marginalised_is`.
     """
     log, states = weighed.log, _checked(states, weighed.log)
-    ratios = _normalised(weighed, states)
-    weights = _weights(log, states, ratios, _by_step(log), np.ones(len(log)))
-    is_lost = _means_by(_cells(log, states), weighed.ratios) == 0.0
-    return float(weights[is_lost].sum()) / log.n_episodes
+    means = _cell_means(weighed, states)
+    weights = _weights(log, states, _normalised(weighed.ratios, means), _by_step(log), np.ones(len(log)))
+    return float(weights[means == 0.0].sum()) / log.n_episodes
 
 
 def same_states(observations: Floats) -> Ints:
@@ -102,15 +101,14 @@ def _by_step(log: LoggedTrajectories) -> list[Ints]:
     return np.split(np.argsort(log.steps, kind="stable"), np.cumsum(np.bincount(log.steps))[:-1])
 
 
-def _cells(log: LoggedTrajectories, states: Ints) -> Ints:
-    """Return a number for each state and step, shape (N,)."""
-    return same_states(np.column_stack([log.steps, states]))
+def _cell_means(weighed: WeighedTrajectories, states: Ints) -> Floats:
+    """Return the mean ratio of each row's state and step, shape (N,)."""
+    return _means_by(same_states(np.column_stack([weighed.log.steps, states])), weighed.ratios)
 
 
-def _normalised(weighed: WeighedTrajectories, states: Ints) -> Floats:
+def _normalised(ratios: Floats, means: Floats) -> Floats:
     """Return ratios divided by their mean in each state and step, 0 where that is 0; shape (N,)."""
-    means = _means_by(_cells(weighed.log, states), weighed.ratios)
-    return np.divide(weighed.ratios, means, out=np.zeros(len(means)), where=means > 0.0)
+    return np.divide(ratios, means, out=np.zeros(len(means)), where=means > 0.0)
 
 
 def _weights(

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from experiments.offline.diagnostics import LEAST_EFFECTIVE, diagnose
+from experiments.offline.diagnostics import LEAST_EFFECTIVE, diagnose, effective_size
 from experiments.offline.estimators.sequential import weighted_per_decision_is, weighted_trajectory_is
 from experiments.offline.estimators.terms import Terms
 from experiments.offline.evaluation import difference
@@ -104,7 +104,5 @@ def learned_candidate(
     terms, logged = estimator(weighed), Terms(direct=judge.returns)
     weights = weighted_trajectory_is(weighed).scale
     assert weights is not None
-    squares = float(weights @ weights)
-    effective = float(weights.sum()) ** 2 / squares if squares else 0.0
     gain = asymptotic(difference(terms, logged), judge.clusters)
-    return Candidate(policy, terms.value, gain, effective, judge.n_episodes, tuple(refusals))
+    return Candidate(policy, terms.value, gain, effective_size(weights), judge.n_episodes, tuple(refusals))
