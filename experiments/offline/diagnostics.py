@@ -26,6 +26,7 @@ LEAST_TELLING = 5.0  # rounds in which a segment would have seen an action, by i
 LEAST_PAYING, ENOUGH_EXPECTED = 5, 10.0  # rounds with a reward that the policy shares; enough expected to believe fewer
 MOST_OFF, MOST_OFF_BY = 6.0, 0.05  # standard errors, and amount, of the mean weight from 1
 HEAVY_TAIL = 0.7  # Pareto k-hat: beyond it importance sampling converges too slowly to be of use
+ROUNDING = 1e-9  # of a mean weight: closer to 1 it is 1, however small its error
 ODD_MEAN = 4.0  # standard errors of the mean weight from 1
 ODD_BALANCE = 0.1  # standardised difference of a covariate after weighting, if it is beyond three standard errors
 CERTAIN = 1.0 - 1e-9  # a propensity above it leaves nothing to other actions
@@ -312,7 +313,7 @@ def _too_few_rewards(weighed: Weighed, effective: float) -> Iterator[str]:
 
 def _warnings(weighed: Weighed, told: dict[str, Any]) -> Iterator[str]:
     off = (told["mean_weight"] - 1.0) / told["mean_weight_error"] if told["mean_weight_error"] else 0.0
-    if abs(off) > ODD_MEAN:
+    if abs(off) > ODD_MEAN and abs(told["mean_weight"] - 1.0) > ROUNDING:
         yield (
             f"The mean weight is {told['mean_weight']:.3f}, {abs(off):.1f} standard errors from 1: the propensities "
             f"are not those that the log was made with, or support is missing."

@@ -19,6 +19,7 @@ from experiments.offline.diagnostics import (
     FEW,
     LEAST_EFFECTIVE,
     MOST_BY_FEW,
+    ROUNDING,
     diagnose,
     effective_size,
     leverage,
@@ -208,7 +209,7 @@ def _why(products: Floats, n_decisions: int, clusters: Ints | None) -> str | Non
     if (few := share_of_few(weights)) > MOST_BY_FEW:
         return f"{over} leave {FEW} of {n:,} {who} with {100 * few:.0f} % of all weight"
     mean = Terms(direct=products)
-    if abs(mean.value - 1.0) > MOST_OFF * mean.standard_error(clusters):
+    if abs(mean.value - 1.0) > max(ROUNDING, MOST_OFF * mean.standard_error(clusters)):
         return (
             f"{over} are {mean.value:.2f} on average, where 1 is expected: those that would carry the estimate were "
             f"hardly ever drawn, or the propensities are not those that the log was made with"

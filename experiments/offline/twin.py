@@ -57,12 +57,10 @@ class Twin:
             rewards = (rng.random(len(rows)) < means).astype(np.float64)
         else:
             rewards = means + self._noise_of(actions, rng)
-        drawn = rounds.take(rows)
+        # A user's rounds keep their order; their hours may not, where one comes twice, so these are left behind.
+        drawn = replace(rounds, hours=None).take(rows)
         propensities = shares[np.arange(len(rows)), actions]
-        # A user's rounds keep their order; their hours may not, where one comes twice.
-        return replace(
-            drawn, actions=actions, rewards=rewards, propensities=propensities, users=users, hours=None
-        ), rows
+        return replace(drawn, actions=actions, rewards=rewards, propensities=propensities, users=users), rows
 
     def _noise_of(self, actions: Ints, rng: np.random.Generator) -> Floats:
         assert self.noise is not None

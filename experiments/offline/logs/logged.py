@@ -16,6 +16,7 @@ Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 
+MOST_REWARD = 1e50  # so that fourth powers of it, times those of weights and summed, are still numbers
 SUM_ERROR = 1e-6  # of a row's probabilities; float32 logs of a hundred actions reach 1e-6
 
 
@@ -25,7 +26,7 @@ class LoggedRounds:
 
     Attributes:
         actions: index of the action taken, 0 to A - 1, shape (N,).
-        rewards: finite, shape (N,).
+        rewards: finite, of a size whose fourth power is a number, shape (N,).
         action_names: A of them.
         propensities: the logging policy's probability of the action taken, in (0, 1], shape (N,); None: not logged.
         probabilities: its probability of each action, shape (N, A); None: not logged.
@@ -135,7 +136,7 @@ class LoggedRounds:
         is_action = (actions >= 0) & (actions < len(names))
         taken = np.where(is_action, actions, 0)
         rows = np.arange(len(self))
-        yield from finite_faults("reward", self.rewards)
+        yield from reward_faults("reward", self.rewards)
         if self.propensities is not None:
             p = self.propensities
             yield from rows_that_are(~((p > 0) & (p <= 1)), "propensity", "above 0 and at most 1", lambda row: p[row])
@@ -224,6 +225,14 @@ def probability_faults(
 def finite_faults(column: str, values: Floats) -> list[str]:
     """Return which rows of a column are not finite."""
     return rows_that_are(~np.isfinite(values), column, "a finite number", lambda row: values[row])
+
+
+def reward_faults(column: str, rewards: Floats) -> list[str]:
+    """Return which rewards are not finite, or too large to be reckoned with."""
+    return rows_that_are(
+        ~(np.abs(rewards) <= MOST_REWARD) & np.isfinite(rewards), column, f"at most {MOST_REWARD:g} in size",
+        lambda row: rewards[row],
+    ) + finite_faults(column, rewards)  # fmt: skip
 
 
 def as_numbers(name: str, values: Any) -> Floats:

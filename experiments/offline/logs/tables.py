@@ -35,6 +35,7 @@ except ModuleNotFoundError as error:
 
 ROWS_A_PART = 1_000_000
 ROW = "number of the row"
+SECOND = "_duplicated_0"
 _ROW_TOLD = re.compile(r"(^row |, and row )(\d+)(?=: | has )")
 HOURS = {"hours": 1.0, "days": 24.0, "seconds": 1.0 / 3600.0}
 SUFFIXES = (".parquet", ".csv", ".csv.gz", ".tsv")
@@ -237,6 +238,12 @@ def _require_columns(table: Any, mapping: LogMapping) -> None:
         f"{where}: no column {column!r} in the table.{did_you_mean(column, there) or f' It has: {_some(there)}.'}"
         for where, column in mapping.columns().items()
         if column not in there
+    ]
+    # Polars calls the second of two columns of one name so; which of them was meant, nobody can tell.
+    faults += [
+        f"{where}: column {column!r} is there more than once"
+        for where, column in mapping.columns().items()
+        if f"{column}{SECOND}" in there
     ]
     if faults:
         raise LogError(faults)

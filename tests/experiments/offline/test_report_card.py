@@ -171,3 +171,16 @@ def test_a_twin_needs_probabilities_or_features() -> None:
     bare = LoggedRounds(np.asarray([0, 1] * 20), np.zeros(40), ("none", "push"), propensities=np.full(40, 0.5))
     with pytest.raises(ValueError, match="twin_of: expected the logging policy's probability of every action, or feat"):
         twin_of(bare)
+
+
+def test_users_who_are_drawn_twice_have_their_hours_left_behind() -> None:
+    """Three rounds a user, hour by hour: whoever is drawn twice would begin again."""
+    n = 300
+    rounds = LoggedRounds(
+        np.arange(n) % 2, np.zeros(n), ("none", "push"), probabilities=np.full((n, 2), 0.5),
+        users=np.arange(n) // 3, hours=(np.arange(n) % 3).astype(np.float64),
+    )  # fmt: skip
+    log, made_of = Twin(rounds, np.full((n, 2), 0.5), None).draw(np.random.default_rng(0))
+    assert log.hours is None
+    assert len(np.unique(made_of)) < n  # somebody was
+    assert log.n_clusters == 100

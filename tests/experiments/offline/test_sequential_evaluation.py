@@ -405,3 +405,15 @@ def test_users_count_and_not_their_episodes() -> None:
     found = evaluate_trajectories(log, np.tile([0.0, 1.0], (len(log), 1)), estimators=("weighted_trajectory_is",))
     assert found.is_refused
     assert "effective sample size of 2.0 of 40 users (at least 30 are needed)" in " ".join(found.refusals)
+
+
+def test_products_that_are_one_but_for_rounding_are_one() -> None:
+    """A policy that is the log's own, reckoned another way: ratios are off in their last place, 200 times over."""
+    log = walks(300, 200, 7)
+    assert log.probabilities is not None
+    target = np.repeat([[0.5 * (1.0 + 2e-16), 0.5 * (1.0 - 2e-16)]], len(log), axis=0)
+    nearly = replace(log, propensities=np.full(len(log), np.nextafter(0.5, 0.0)), probabilities=None)
+    found = evaluate_trajectories(nearly, target, estimators=("weighted_per_decision_is",))
+    assert not found.is_refused
+    assert found.estimates["weighted_per_decision_is"].gain.value == pytest.approx(0.0, abs=1e-9)
+    assert not [warning for warning in found.warnings if "The mean weight" in warning]

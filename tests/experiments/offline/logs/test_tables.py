@@ -290,3 +290,20 @@ def test_a_table_without_rows(tmp_path: Path, mapping: LogMapping) -> None:
     pl.DataFrame(TABLE).head(0).write_csv(tmp_path / "log.csv")
     with pytest.raises(LogError, match=r"^expected a table with at least one row, got none$"):
         read_log(tmp_path / "log.csv", mapping)
+
+
+def test_a_column_that_is_there_twice(tmp_path: Path, mapping: LogMapping) -> None:
+    lines = pl.DataFrame(TABLE).write_csv().splitlines()
+    (tmp_path / "log.csv").write_text(
+        "\n".join(f"{line},{line.rpartition(',')[2]}" for line in lines), encoding="utf-8"
+    )
+    last = lines[0].rpartition(",")[2]
+    assert last in mapping.columns().values()
+    with pytest.raises(LogError, match=f"column '{last}' is there more than once"):
+        read_log(tmp_path / "log.csv", mapping)
+
+
+def test_a_reward_that_cannot_be_reckoned_with(mapping: LogMapping) -> None:
+    frame = changed(spent=[1.5, 0.0, -1e300, 2.0])
+    with pytest.raises(LogError, match=r"^row 2: spent .reward.: expected at most 1e\+50 in size, got -1e\+300$"):
+        read_log(frame, mapping)
