@@ -8,7 +8,7 @@ SHELL := bash
 
 VENV := .venv
 BIN := $(VENV)/bin
-EXTRAS := sim ledger offline train serve sign dev
+EXTRAS := sim ledger offline train serve sign onnx sweep ray track dev
 # The stamp carries the extras in its name, so asking for others installs them.
 STAMP := $(VENV)/.installed-$(subst $() ,-,$(strip $(EXTRAS)))
 
