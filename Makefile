@@ -13,7 +13,9 @@ EXTRAS := sim ledger offline train serve sign onnx sweep ray track dev
 STAMP := $(VENV)/.installed-$(subst $() ,-,$(strip $(EXTRAS)))
 
 DEMO := $(BIN)/kairos compare ecommerce --policies never,weekly-1,weekly-7,weekly-28 --users 5000 --days 90 --out results/demo
-PYTEST_FLAGS ?= -q
+# A process a core, as far as four; to watch one test alone: make test PYTEST_FLAGS="-k NAME".
+PYTEST_FLAGS ?= -q -n auto --maxprocesses 4
+PROOF_FLAGS ?=
 BENCH_FLAGS ?=
 
 help: ## list these commands
@@ -35,8 +37,8 @@ check: $(STAMP) ## lint, formatting, types and architecture
 bench: $(STAMP) ## run the benchmarks (BENCH_FLAGS="--quick --only NAME --json")
 	@$(BIN)/python -m tests.benchmarks $(BENCH_FLAGS)
 
-proof: $(STAMP) ## run the long tests that `make test` leaves out
-	@$(BIN)/python -m pytest $(PYTEST_FLAGS) -m proof
+proof: $(STAMP) ## run the long tests that `make test` leaves out, one at a time
+	@$(BIN)/python -m pytest -q -m proof $(PROOF_FLAGS)
 
 format: $(STAMP) ## sort imports, mend what can be mended, format
 	@$(BIN)/ruff check --fix-only --quiet . && $(BIN)/ruff format .

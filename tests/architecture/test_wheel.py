@@ -81,5 +81,6 @@ def test_the_wheel_requires_nothing_and_brings_the_command(wheel: Path) -> None:
     required = [row for row in header.get_all("Requires-Dist") or [] if "extra ==" not in row]
     assert required == []
     assert "kairos = experiments.cli:main" in commands
-    extras = {"sim", "train", "serve", "sign", "ledger", "offline", "ray", "dev", "all"}
+    extras = {"sim", "train", "serve", "sign", "ledger", "offline", "onnx", "sweep", "ray", "track"}
+    extras |= {"dev", "all"}
     assert set(header.get_all("Provides-Extra") or []) == extras
