@@ -16,8 +16,10 @@ from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from typing import Any
 
-from policies.document import VERSION, Document, read_document
+from policies.document import Document, read_document
+from policies.migrations import VERSION, downgraded, upgraded, version_of
 from policies.strict_json import DocumentError, Fault, Faults, Node, parse
+from policies.vocabulary import FINGERPRINT
 
 __all__ = ["DocumentError", "Fault", "check", "content_hash", "read", "write"]
 
@@ -28,10 +30,10 @@ def read(text: str | bytes, source: str = "policy document", *, is_draft: bool =
     """Read a document.
 
     Args:
-        text: JSON, as text or in UTF-8.
+        text: JSON, as text or in UTF-8; of this version or of an older one, which is read as what it means today.
         source: what messages call it, such as the file's name.
-        is_draft: whether the hash may be missing, as in a document written by hand; `write` adds it. A hash that is
-            there must be right in any case.
+        is_draft: whether hash and vocabulary may be missing, as in a document written by hand; `write` adds them. A
+            hash that is there must be right in any case.
 
     Raises:
         DocumentError: with every fault.
@@ -39,12 +41,17 @@ def read(text: str | bytes, source: str = "policy document", *, is_draft: bool =
     faults = Faults(source)
     tree = parse(text, faults)
     faults.raise_if_any()
+    version = version_of(Node(tree, faults))
+    faults.raise_if_any()
+    tree = upgraded(tree, version, faults)
+    if is_draft and isinstance(tree, dict):
+        tree.setdefault("vocabulary", FINGERPRINT)
     document, written_hash = read_document(Node(tree, faults))
     faults.raise_if_any()
     if written_hash.is_missing:
         if not is_draft:
             faults.note("policy_hash", "missing; a document without one is a draft: read it as such, then write it")
-    elif written_hash.value != (expected := _hash_of(document)):
+    elif written_hash.value != (expected := _hash_of(document, version)):
         written_hash.refuse(f'the hash of what the document says, "{expected}"')
     faults.raise_if_any()
     return document
@@ -57,7 +64,7 @@ def check(document: Document) -> Document:
         DocumentError: with every fault.
     """
     faults = Faults(f"policy document {document.name!r}")
-    checked, _ = read_document(Node({"version": VERSION, **tree_of(document)}, faults))
+    checked, _ = read_document(Node({"version": VERSION, "vocabulary": FINGERPRINT, **tree_of(document)}, faults))
     faults.raise_if_any()
     return checked
 
@@ -102,14 +109,18 @@ def tree_of(value: object) -> Any:
 def _canonical_tree(document: Document) -> dict[str, Any]:
     """Return the tree of a checked document, fields in the order in which people read them."""
     tree = tree_of(document)
-    first = {"version": VERSION, "name": tree["name"], "made_by": tree["made_by"]}
+    first = {"version": VERSION, "vocabulary": FINGERPRINT, "name": tree["name"], "made_by": tree["made_by"]}
     origin = {"trained_on": dict(sorted(tree["trained_on"].items()))}
     return {**first, **origin, **{name: entry for name, entry in tree.items() if name not in {*first, *origin}}}
 
 
-def _hash_of(document: Document) -> str:
+def _hash_of(document: Document, version: int = VERSION) -> str:
     canonical = json.dumps(
-        _canonical_tree(document), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
+        downgraded(_canonical_tree(document), version),
+        sort_keys=True,
+        separators=(",", ":"),
+        ensure_ascii=False,
+        allow_nan=False,
     )
     return f"sha256:{hashlib.sha256(canonical.encode('utf-8')).hexdigest()}"
 

@@ -47,6 +47,8 @@ class Suppression(IntEnum):
     CANCELLED = 14  # it met quiet hours, and is over
     NO_BUDGET = 15
     ALREADY_SENT = 16  # this edition of the candidate, or what this event opened
+    NOT_ALLOWED = 17  # the policy may not send this campaign
+    POLICY_LIMIT = 18  # limits that the policy brings with it
     CAP = 32
 
 

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol
 
 from policies.codec import check, content_hash, read
-from policies.document import Document, Mixture, Model, Network, ParityVector, Posterior, chooser
+from policies.document import Document, Mixture, Model, Network, ParityVector, Posterior, Rules, chooser
 from policies.exploration import Exploration, Greedy, Thompson, draw, greedy_action, shares
 from policies.inputs import LOCAL_HOUR, local_hour
 from policies.strict_json import Faults, shown
@@ -57,6 +57,10 @@ class DecideError(ValueError):
     """A question that cannot be answered: what was expected of it and what was got."""
 
 
+class ModelError(DecideError):
+    """A sound question that the model has no answer to: its numbers overflow."""
+
+
 class Policy:
     """A document made ready; it holds no state, so threads may share it.
 
@@ -80,6 +84,7 @@ class Policy:
         self._n_slots = checked.n_slots
         self._n_features = n_features(checked.n_slots)
         self._n_actions = n_actions(checked.n_slots)
+        self._fallback = None if checked.fallback is None else Policy(_as_document(checked, checked.fallback))
         self._reads_hour = LOCAL_HOUR.name in self.inputs
         self._check_parity(checked)
 
@@ -100,7 +105,8 @@ class Policy:
             explain: whether reasons are wanted.
 
         Raises:
-            DecideError: when an argument is not so.
+            DecideError: when an argument is not so; a ModelError when the model has no answer and the document no
+                fallback.
         """
         try:
             is_uniform = 0.0 <= uniform < 1.0
@@ -108,37 +114,54 @@ class Policy:
             is_uniform = False
         if not is_uniform:
             raise self._error("uniform", "a number in [0, 1)", uniform)
-        values, allowed, preferences = self._preferences(features, eligible)
-        shares = self._shares(values, allowed, preferences)
-        action = draw(shares, uniform)
-        reasons = self._reasons(values, allowed, preferences, action, shares[action]) if explain else ()
-        return Decision(action, shares[action], shares, reasons)
+        values, allowed = self._checked(features, eligible)
+        try:
+            preferences = self._preferences(values, allowed)
+            found = self._shares(values, allowed, preferences)
+        except ModelError as fault:
+            if self._fallback is None:
+                raise
+            decision = self._fallback.decide(features, eligible, uniform, explain=explain)
+            words = (f"the fallback decides, the model could not: {fault}",) if explain else ()
+            return decision._replace(reasons=(*words, *decision.reasons))
+        action = draw(found, uniform)
+        reasons = self._reasons(values, allowed, preferences, action, found[action]) if explain else ()
+        return Decision(action, found[action], found, reasons)
 
     def probabilities(self, features: Sequence[float] | Array, eligible: Sequence[int] | Array) -> tuple[float, ...]:
         """Return the probability of each action, shape (A,); arguments and errors are those of `decide`."""
-        return self._shares(*self._preferences(features, eligible))
+        values, allowed = self._checked(features, eligible)
+        try:
+            return self._shares(values, allowed, self._preferences(values, allowed))
+        except ModelError:
+            if self._fallback is None:
+                raise
+            return self._fallback.probabilities(features, eligible)
+
+    def _checked(
+        self, features: Sequence[float] | Array, eligible: Sequence[int] | Array
+    ) -> tuple[list[float], list[bool]]:
+        """Return the values that choosers read, and what is eligible."""
+        values = self._checked_features(features)
+        allowed = self._checked_eligible(eligible)
+        values.append(local_hour(values) if self._reads_hour else 0.0)
+        return values, allowed
 
     def _shares(self, values: list[float], allowed: list[bool], preferences: list[float]) -> tuple[float, ...]:
         if self._is_mixture:
             return tuple(max(0.0, share) for share in preferences)
         found = shares(self._chooser, self._exploration, values, allowed, preferences)
         if not math.isfinite(sum(found)):
-            raise self._error("standard deviation of a score", "a finite number from these features", math.inf)
+            raise self._model_error("standard deviation of a score", math.inf)
         return found
 
-    def _preferences(
-        self, features: Sequence[float] | Array, eligible: Sequence[int] | Array
-    ) -> tuple[list[float], list[bool], list[float]]:
-        values = self._checked_features(features)
-        allowed = self._checked_eligible(eligible)
-        values.append(local_hour(values) if self._reads_hour else 0.0)
+    def _preferences(self, values: list[float], allowed: list[bool]) -> list[float]:
         preferences = self._chooser.preferences(values, allowed)
         if not -math.inf < sum(preferences) < math.inf:  # some are not eligible, or something is wrong
             for action, preference in enumerate(preferences):
                 if allowed[action] and not math.isfinite(preference):  # extreme weights or features overflowed
-                    name = action_names(self._n_slots)[action]
-                    raise self._error(f"preference of {name}", "a finite number from these features", preference)
-        return values, allowed, preferences
+                    raise self._model_error(f"preference of {action_names(self._n_slots)[action]}", preference)
+        return preferences
 
     def _checked_features(self, features: Sequence[float] | Array) -> list[float]:
         """Return the features as a list of their own."""
@@ -184,6 +207,9 @@ class Policy:
         preferred = greedy_action(preferences)
         drawn = f"{names[action]} was drawn with probability {propensity:.4g}"
         return (drawn if action == preferred else f"{drawn}; {names[preferred]} is preferred", *reasons)
+
+    def _model_error(self, where: str, got: float) -> ModelError:
+        return ModelError(str(self._error(where, "a finite number from these features", got)))
 
     def _error(self, where: str, expected: str, got: object) -> DecideError:
         return DecideError(f"policy {self.document.name!r}: {where}: expected {expected}, got {shown(got)}")
@@ -239,6 +265,10 @@ def decide(
         # The policy keeps its document alive, so no other can come to have this id while it is kept.
         _POLICIES[id(document)] = policy
     return policy.decide(features, eligible, uniform, explain=explain)
+
+
+def _as_document(document: Document, fallback: Rules) -> Document:
+    return Document(f"the fallback of {document.name}", document.n_slots, fallback)
 
 
 def _is_loose(model: Model, exploration: Exploration) -> bool:

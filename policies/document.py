@@ -1,6 +1,6 @@
 """The policy document: a policy as data, that people can read and production can run with the standard library alone.
 
-    {"version": 1, "name": "evening push", "n_slots": 4,
+    {"version": 2, "vocabulary": "1-...", "name": "evening push", "n_slots": 4,
      "model": {"kind": "rules", ...}, "exploration": {"kind": "none"}, "policy_hash": "sha256:..."}
 
 The fields of these classes are those of the JSON; `policies.codec` reads and writes it, `policies.decide` runs it.
@@ -23,8 +23,10 @@ from policies.kinds.posterior import Believed, Known, Posterior, PosteriorChoose
 from policies.kinds.rules import NO_SEND, Condition, Rule, Rules, RulesChooser, Send, read_rules
 from policies.kinds.scorecard import Binned, Scorecard, ScorecardChooser, Weighted, read_scorecard
 from policies.kinds.tree import Leaf, Split, Tree, TreeChooser, read_tree
-from policies.strict_json import Node
-from policies.vocabulary import n_actions, n_features
+from policies.limits import Constraints
+from policies.read_limits import read_constraints
+from policies.strict_json import Node, repeated
+from policies.vocabulary import FINGERPRINT, n_actions, n_features
 
 __all__ = [
     "NO_SEND",
@@ -33,6 +35,7 @@ __all__ = [
     "BetaArms",
     "Binned",
     "Condition",
+    "Constraints",
     "Document",
     "Epsilon",
     "Exploration",
@@ -59,8 +62,8 @@ __all__ = [
     "Weighted",
 ]
 
-VERSION = 1
 MAX_SLOTS = 100
+MAX_CAMPAIGNS = 1_000
 MAX_PARITY = 100  # each costs a decision at every load
 MAX_PROVENANCE = 100
 
@@ -93,6 +96,10 @@ class Document:
         n_slots: C, how many candidates it looks at; it chooses among 1 + 2 C actions.
         model: how it prefers actions.
         exploration: how it chooses among them.
+        constraints: limits that it brings with it, which hold beside the app's; its features are reckoned by them, as
+            they were where it was trained. None: the app's alone.
+        allowed_campaigns: what it may send; None: everything.
+        fallback: what it does where the model has no answer, because its numbers overflow; None: whoever asks is told.
         made_by: who or what made it; free text.
         trained_on: what an auditor should know of its origin; free names and texts.
         parity: cases in which the author's own implementation and this one must agree.
@@ -104,6 +111,9 @@ class Document:
     exploration: Exploration = field(default_factory=Greedy)
     made_by: str = ""
     trained_on: Mapping[str, str] = field(default_factory=dict)
+    constraints: Constraints | None = None
+    allowed_campaigns: tuple[str, ...] | None = None
+    fallback: Rules | None = None
     parity: tuple[ParityVector, ...] = ()
 
 
@@ -151,15 +161,13 @@ def read_document(node: Node) -> tuple[Document, Node]:
     Returns:
         The document, which means nothing if there were faults, and the place of its hash.
     """
-    if isinstance(node.value, dict) and "version" in node.value:
-        version = Node(node.value["version"], node.faults, "version")
-        if isinstance(version.value, bool) or version.value != VERSION:
-            # What another version's fields mean is unknown, so they are not looked at.
-            version.refuse(f"{VERSION}, the only version that this Kairos reads")
-            return Document("", 1, Rules(())), version
     fields = node.fields(
-        ("version", "name", "n_slots", "model", "exploration"), ("made_by", "trained_on", "parity", "policy_hash")
+        ("version", "vocabulary", "name", "n_slots", "model", "exploration"),
+        ("made_by", "trained_on", "constraints", "allowed_campaigns", "fallback", "parity", "policy_hash"),
     )
+    if fields["vocabulary"].value != FINGERPRINT:
+        expected = f'"{FINGERPRINT}", the vocabulary of this Kairos: nothing else has a meaning here'
+        fields["vocabulary"].refuse(expected)
     n_faults = len(node.faults)
     n_slots = fields["n_slots"].whole(1, MAX_SLOTS)
     if len(node.faults) > n_faults or fields["n_slots"].is_missing:
@@ -173,9 +181,25 @@ def read_document(node: Node) -> tuple[Document, Node]:
         _read_exploration(fields["exploration"], model),
         "" if fields["made_by"].is_missing else fields["made_by"].text(),
         {} if fields["trained_on"].is_missing else fields["trained_on"].mapping(MAX_PROVENANCE),
+        None if fields["constraints"].is_missing else read_constraints(fields["constraints"]),
+        _read_allowed(fields["allowed_campaigns"]),
+        None if fields["fallback"].is_missing else _read_fallback(fields["fallback"], n_slots),
         tuple(_read_parity(vector, n_slots) for vector in vectors),
     )
     return document, fields["policy_hash"]
+
+
+def _read_allowed(node: Node) -> tuple[str, ...] | None:
+    if node.is_missing:
+        return None
+    names = tuple(entry.text(at_least=1) for entry in node.items(1, MAX_CAMPAIGNS, "campaigns"))
+    if twice := repeated([name for name in names if name]):
+        node.note(f"expected each campaign once, got {twice[0]!r} again")
+    return names
+
+
+def _read_fallback(node: Node, n_slots: int) -> Rules:
+    return read_rules(node, n_slots) if node.kind((Rules.kind,)) else Rules(())
 
 
 def _read_exploration(node: Node, model: Model) -> Exploration:

@@ -6,7 +6,6 @@ words mean differs from one to the next, and that is a trap when a policy moves.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -20,6 +19,7 @@ from policies.constraints import (
 )
 from policies.history import N_SENDS, N_TAGS
 from policies.moments import MINUTES_A_DAY
+from policies.strict_json import did_you_mean
 from policies.structs import Struct, blank
 
 CHANNELS = ("push", "email", "in_app", "sms")
@@ -33,9 +33,21 @@ MOST_HOURS = 31 * 24
 Faults = list[tuple[str, str]]  # (place, what is wrong there)
 
 
+class LimitsError(ValueError):
+    """Limits that cannot hold.
+
+    Attributes:
+        faults: (place, what is wrong there), such as ("caps.0.limit", "expected whole sends, 0 to 31, got 40").
+    """
+
+    def __init__(self, faults: Faults) -> None:
+        super().__init__("; ".join(f"{place}: {what}" for place, what in faults))
+        self.faults = faults
+
+
 def _among(place: str, given: Iterable[str], known: tuple[str, ...]) -> Faults:
     return [
-        (place, f"no {name!r}; expected {', '.join(known)}.{_nearest(name, known)}")
+        (place, f"no {name!r}; expected {', '.join(known) or 'none'}.{did_you_mean(str(name), known)}")
         for name in given
         if name not in known
     ]
@@ -52,11 +64,6 @@ def _whole(place: str, given: object, low: int, high: int, unit: str) -> Faults:
     if isinstance(given, int) and not isinstance(given, bool) and low <= given <= high:
         return []
     return [(place, f"expected whole {unit}, {low} to {high}, got {given!r}")]
-
-
-def _nearest(name: object, known: Iterable[str]) -> str:
-    near = difflib.get_close_matches(str(name), list(known), n=1)
-    return f" Did you mean {near[0]!r}?" if near else ""
 
 
 def _bits(chosen: Iterable[str], known: tuple[str, ...]) -> int:
@@ -160,11 +167,10 @@ class Constraints:
         """Check the whole.
 
         Raises:
-            ValueError: with every fault, each at its place.
+            LimitsError: with every fault, each at its place.
         """
-        faults = self.faults()
-        if faults:
-            raise ValueError("; ".join(f"{place}: {what}" for place, what in faults))
+        if faults := self.faults():
+            raise LimitsError(faults)
 
     def faults(self) -> Faults:
         """Return (place, what is wrong there) for everything that does not fit."""
@@ -200,20 +206,24 @@ class Constraints:
 
     def tag_bits(self, tags: Iterable[str]) -> int:
         """Return the bits of a campaign's tags; tags that no cap speaks of have none."""
-        return sum(1 << self.tags.index(tag) for tag in set(tags) if tag in self.tags)
+        return _bits(set(tags), self.tags)
 
-    def rules(self, open_channels: Iterable[str] = CHANNELS) -> Struct:
+    def rules(self, open_channels: Iterable[str] = CHANNELS, tags: tuple[str, ...] | None = None) -> Struct:
         """Return what the engine reads, RULES_FIELDS.
 
         Args:
             open_channels: names of the channels that the app uses.
+            tags: in the order of their bits in histories; None: of these limits alone.
 
         Raises:
-            ValueError: no such channel.
+            LimitsError: no such channel; a cap speaks of a tag that histories do not remember.
         """
         faults = _among("open_channels", open_channels, CHANNELS)
+        known = self.tags if tags is None else tags
+        for k, cap in enumerate(self.caps):
+            faults += _among(f"caps.{k}.tags", cap.tags or (), known)
         if faults:
-            raise ValueError("; ".join(f"{place}: {what}" for place, what in faults))
+            raise LimitsError(faults)
         rules = blank(RULES_FIELDS)
         rules.open_channels = _bits(open_channels, CHANNELS)
         rules.n_caps = len(self.caps)
@@ -223,7 +233,7 @@ class Constraints:
             rules.cap_calendar[k] = WINDOWS.index(cap.window)
             rules.cap_zone[k] = ZONES.index(cap.zone)
             rules.cap_channels[k] = _bits(CHANNELS if cap.channels is None else cap.channels, CHANNELS)
-            rules.cap_tags[k] = self.tag_bits(cap.tags or ())
+            rules.cap_tags[k] = _bits(cap.tags or (), known)
             rules.cap_overrides[k] = int(cap.overrides_channels)
         rules.gap_hours = self.gap_hours
         for channel, hours in self.channel_gap_hours.items():
@@ -287,5 +297,7 @@ def preset(name: str) -> Constraints:
         ValueError: there is none of that name; the message has the nearest.
     """
     if name not in PRESETS:
-        raise ValueError(f"constraints: no preset {name!r}; known: {', '.join(PRESETS)}.{_nearest(name, PRESETS)}")
+        raise ValueError(
+            f"constraints: no preset {name!r}; known: {', '.join(PRESETS)}.{did_you_mean(str(name), PRESETS)}"
+        )
     return PRESETS[name]

@@ -8,7 +8,8 @@ Every range is that of the encoded value; a value outside is clipped to it, so a
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import hashlib
+from dataclasses import astuple, dataclass
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,8 @@ SLOT_FEATURES = (
     Feature("kind", "", 0.0, 1.0, "plain", "0 scheduled, .5 triggered, 1 transactional"),
 )
 
+# Raised when the law of a feature changes while its name, unit, range and encoding stay.
+LAW_VERSION = 1
 N_USER_FEATURES = len(USER_FEATURES)
 N_SLOT_FEATURES = len(SLOT_FEATURES)
 CHANNELS_OF_A_SLOT = ("push", "email")
@@ -104,3 +107,13 @@ def action_names(n_slots: int) -> tuple[str, ...]:
 def features(n_slots: int) -> tuple[Feature, ...]:
     """Return the features of an observation's entries, in order, shape (29 + 7 C,)."""
     return USER_FEATURES + SLOT_FEATURES * n_slots
+
+
+def _fingerprint() -> str:
+    told = [astuple(feature)[:-1] for feature in (*USER_FEATURES, *SLOT_FEATURES)]  # the meaning is prose
+    digest = hashlib.sha256(repr((LAW_VERSION, N_USER_FEATURES, told)).encode()).hexdigest()
+    return f"{LAW_VERSION}-{digest[:16]}"
+
+
+# What a policy document was made for: names, units, ranges, encodings and order of all features, and their law.
+FINGERPRINT = _fingerprint()

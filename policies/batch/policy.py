@@ -94,7 +94,7 @@ class BatchPolicy:
     """
 
     def __init__(self, document: Document) -> None:
-        single = Policy(document)  # checks the document and its parity vectors
+        self._single = single = Policy(document)  # checks the document and its parity vectors
         self.document = document
         self.policy_hash = single.policy_hash
         checked = check(document)
@@ -113,7 +113,14 @@ class BatchPolicy:
         Raises:
             DecideError: an argument is not so, or preferences overflow; the message names the row.
         """
-        return np.concatenate(_by_blocks(self._probabilities, observations, masks))
+        try:
+            return np.concatenate(_by_blocks(self._probabilities, observations, masks))
+        except DecideError:
+            if self.document.fallback is None:
+                raise
+        return np.array(  # which rows have no answer is not known: this happens once in a policy's life, if ever
+            [self._single.probabilities(seen, mask) for seen, mask in zip(observations, masks, strict=True)]
+        ).reshape(masks.shape)
 
     def _probabilities(self, observations: Observations, masks: npt.NDArray[Any]) -> Floats:
         rows, found = self._shares(observations, masks)
@@ -136,7 +143,15 @@ class BatchPolicy:
             DecideError: an argument is not so, or preferences overflow; the message names the row.
         """
         self._check_uniforms(uniforms, len(observations))
-        parts = _by_blocks(self._decide, observations, masks, uniforms)
+        try:
+            parts = _by_blocks(self._decide, observations, masks, uniforms)
+        except DecideError:
+            if self.document.fallback is None:
+                raise
+            rows = zip(observations, masks, uniforms.tolist(), strict=True)
+            found = [self._single.decide(seen, mask, uniform, explain=False) for seen, mask, uniform in rows]
+            actions = np.array([one.action for one in found], np.int64)
+            return BatchDecisions(actions, np.array([one.propensity for one in found]))
         return BatchDecisions(*map(np.concatenate, zip(*parts, strict=True)))
 
     def _decide(

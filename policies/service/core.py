@@ -8,8 +8,9 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
+from policies.runtime.catalogue import Catalogue
 from policies.service.deciding.answering import Answering
-from policies.service.deciding.catalogue import Catalogue, settled_names
+from policies.service.deciding.names import settled_names
 from policies.service.deciding.shelf import Shelf
 from policies.service.http.keys import Keyring
 from policies.service.http.metrics import Metrics
@@ -50,9 +51,11 @@ class Service:
     ) -> None:
         self.settings, self.store, self.shelf, self.identity, self.now_ms = settings, store, shelf, identity, now_ms
         identity.settle(store)
-        catalogue = Catalogue(settings, *settled_names(store, settings))
+        catalogue = Catalogue(settings.app, *settled_names(store, settings))
         step_ms = round(settings.limits.clock_step_seconds * 1e3)
         self.answering = Answering.ready(catalogue, shelf.n_slots, step_ms)
+        shelf.fit = self.answering.fitted
+        self.answering.fitted(shelf.serving.fallback)
         self.metrics = Metrics()
         self.keyring = Keyring(settings.keys, settings.limits)
         self.commits = GroupCommit(

@@ -16,9 +16,9 @@ import msgspec
 
 from policies.constraints import N_CAPS, Suppression
 from policies.ledger import OUTCOME_KINDS, Decisions, Header, LedgerWriter, Outcomes
+from policies.runtime.user import MS_AN_HOUR
 from policies.service.deciding.answering import Details
-from policies.service.deciding.catalogue import CAMPAIGNS_NOTE
-from policies.service.deciding.person import MS_AN_HOUR
+from policies.service.deciding.names import CAMPAIGNS_NOTE
 from policies.service.identity import user_number
 from policies.service.settings import Settings
 from policies.service.state.store import Store

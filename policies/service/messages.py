@@ -11,10 +11,11 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
-from policies.service.settings import Category, ChannelName, OsName, StageName
+from policies.runtime.app import ChannelName, OsName, StageName
 
 UserId = Annotated[str, Meta(min_length=1, max_length=200, description="the user's id; only its keyed hash is kept")]
 DecisionId = Annotated[str, Meta(pattern="^[0-7][0-9a-f]{15}$", description="of a decision, 16 hexadecimal digits")]
+Category = Annotated[int, Meta(ge=0, le=7)]
 CampaignName = Annotated[str, Meta(min_length=1, max_length=100)]
 Features = Annotated[
     list[Annotated[float, Meta(ge=-1e9, le=1e9)]],

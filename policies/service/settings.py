@@ -13,7 +13,6 @@ Every unknown name is told at once with its path and the nearest right one; then
 from __future__ import annotations
 
 import dataclasses
-import datetime as dt
 import os
 import tomllib
 import types
@@ -26,22 +25,12 @@ import msgspec
 from msgspec import Meta, Struct, field
 
 from policies.limits import Constraints, preset
-from policies.moments import time_zone
+from policies.runtime.app import App, Campaign, ChannelName, Users
 from policies.strict_json import did_you_mean
 
 Fault = Literal["refuse", "fallback"]
-ChannelName = Literal["push", "email", "in_app", "sms"]
-KindName = Literal["scheduled", "triggered", "transactional"]
-TriggerName = Literal["browse", "cart", "dormancy", "order", "location"]
-StageName = Literal["new", "active", "lapsing", "dormant"]
-OsName = Literal["android", "ios"]
 Role = Literal["decide", "outcomes", "admin", "metrics"]
 Name = Annotated[str, Meta(min_length=1, max_length=100)]
-Category = Annotated[int, Meta(ge=0, le=7)]
-Probability = Annotated[float, Meta(ge=0.0, le=1.0)]
-STAGES: tuple[str, ...] = typing.get_args(StageName)
-TRIGGERS: tuple[str, ...] = typing.get_args(TriggerName)
-OSES: tuple[str, ...] = typing.get_args(OsName)
 
 
 class SettingsError(ValueError):
@@ -50,48 +39,6 @@ class SettingsError(ValueError):
 
 class Strict(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What all sections share."""
-
-
-class Audience(Strict, frozen=True):
-    """Whom a campaign is for; what is left out is for all."""
-
-    segments: tuple[Name, ...] | None = None
-    tiers: tuple[Name, ...] | None = None
-    stages: tuple[StageName, ...] | None = None
-    os: tuple[OsName, ...] | None = None
-    needs_consent: bool = False
-
-
-class Campaign(Strict, frozen=True):
-    """A message programme, in the words of `docs/constraints.md`."""
-
-    name: Name
-    kind: KindName = "scheduled"
-    category: Category = 0
-    bucket: Category | None = None  # what wears out together; left out: the category
-    channels: tuple[ChannelName, ...] = ("push",)
-    tags: tuple[Name, ...] = ()
-    per_user_cap: Annotated[int, Meta(ge=1, le=255)] | None = None
-    urgency: Annotated[float, Meta(ge=0.0, le=1.0)] = 0.0
-    margin_eur: Annotated[float, Meta(ge=0.0)] = 0.0
-    discount_eur: Annotated[float, Meta(ge=0.0)] = 0.0
-    click_rate: Probability = 0.02  # clicks over sends, shrunk
-    opens: dt.datetime | None = None  # of scheduled ones
-    closes: dt.datetime | None = None
-    trigger: TriggerName | None = None  # of the others
-    delay_hours: Annotated[int, Meta(ge=0, le=720)] = 1
-    expiry_hours: Annotated[int, Meta(ge=1, le=1440)] = 24
-    dormancy_days: Annotated[float, Meta(gt=0.0, le=365.0)] = 7.0
-    audience: Audience = Audience()
-
-
-class Users(Strict, frozen=True):
-    """What is taken of a user of whom nothing has been said."""
-
-    permitted_by_default: tuple[ChannelName, ...] = ()
-    time_zone: str = "UTC"
-    segments: Annotated[tuple[Name, ...], Meta(max_length=31)] = ()
-    tiers: Annotated[tuple[Name, ...], Meta(max_length=31)] = ()
 
 
 class ApiKey(Strict, frozen=True):
@@ -141,7 +88,7 @@ class Settings(Strict, frozen=True):
     fallback: str | None = None  # file of the policy that the kill switch turns to; left out: silence
     channels: tuple[ChannelName, ...] = ("push", "email")
     constraints: Constraints = field(default_factory=Constraints)
-    users: Users = Users()
+    users: Users = field(default_factory=Users)
     campaigns: tuple[Campaign, ...] = ()
     keys: tuple[ApiKey, ...] = ()
     limits: Limits = Limits()
@@ -153,6 +100,21 @@ class Settings(Strict, frozen=True):
     ledger: str | None = None  # folder that erasure reaches
     watch_seconds: Annotated[float, Meta(gt=0.0)] = 1.0
     check_seconds: Annotated[float, Meta(gt=0.0)] = 5.0  # between looks at the guard rail
+
+    @property
+    def app(self) -> App:
+        """What of it decisions depend on.
+
+        Raises:
+            ValueError: with every fault, a line each.
+        """
+        return App(
+            campaigns=self.campaigns,
+            constraints=self.constraints,
+            channels=self.channels,
+            project_zone=self.project_zone,
+            users=self.users,
+        )
 
 
 def read_settings(path: Path) -> Settings:
@@ -202,18 +164,12 @@ def settings_of(tree: Mapping[str, Any], source: str = "settings") -> Settings:
 def _misfits(settings: Settings) -> list[str]:
     """Return what fits each by itself and not together."""
     faults = []
-    for place, zone in (("project_zone", settings.project_zone), ("users.time_zone", settings.users.time_zone)):
-        try:
-            time_zone(zone)
-        except ValueError as fault:
-            faults.append(f"{place}: {fault}")
-    for place, names in (
-        ("campaigns", [campaign.name for campaign in settings.campaigns]),
-        ("keys", [key.name for key in settings.keys]),
-    ):
-        faults += [f"{place}: the name {name!r} is used twice" for name in {n for n in names if names.count(n) > 1}]
-    for k, campaign in enumerate(settings.campaigns):
-        faults += [f"campaigns[{k}].{fault}" for fault in _campaign_misfits(campaign, settings.users)]
+    try:
+        _ = settings.app
+    except ValueError as fault:
+        faults += str(fault).splitlines()
+    names = [key.name for key in settings.keys]
+    faults += [f"keys: the name {name!r} is used twice" for name in {n for n in names if names.count(n) > 1}]
     for k, key in enumerate(settings.keys):
         if (key.env is None) == (key.sha256 is None):
             faults.append(f"keys[{k}]: expected either env or sha256 of key {key.name!r}")
@@ -221,32 +177,6 @@ def _misfits(settings: Settings) -> list[str]:
             faults.append(f"keys[{k}].env: the environment has no {key.env}, which holds key {key.name!r}")
         if not key.roles:
             faults.append(f"keys[{k}].roles: key {key.name!r} may do nothing; expected one role or more")
-    return faults
-
-
-def _campaign_misfits(campaign: Campaign, users: Users) -> list[str]:
-    faults = []
-    if campaign.kind == "scheduled":
-        if campaign.trigger is not None:
-            faults.append(f"trigger: a scheduled campaign has none, got {campaign.trigger!r}")
-        for place in ("opens", "closes"):
-            at = getattr(campaign, place)
-            if at is not None and at.tzinfo is None:
-                faults.append(f"{place}: expected a time with a time zone, such as 2026-03-01T09:00:00+01:00, got {at}")
-        if not faults and campaign.opens and campaign.closes and campaign.closes <= campaign.opens:
-            faults.append(f"closes: expected after it opens ({campaign.opens}), got {campaign.closes}")
-    else:
-        if campaign.trigger is None:
-            faults.append(f"trigger: missing; expected one of {', '.join(TRIGGERS)} for a {campaign.kind} campaign")
-        if campaign.opens or campaign.closes:
-            faults.append(f"opens: a {campaign.kind} campaign is opened by its trigger")
-        if campaign.expiry_hours <= campaign.delay_hours:
-            faults.append(
-                f"expiry_hours: expected more than delay_hours ({campaign.delay_hours}), got {campaign.expiry_hours}"
-            )
-    for place, known in (("segments", users.segments), ("tiers", users.tiers)):
-        strange = [name for name in getattr(campaign.audience, place) or () if name not in known]
-        faults += [f"audience.{place}: no {name!r} in users.{place}.{did_you_mean(name, known)}" for name in strange]
     return faults
 
 

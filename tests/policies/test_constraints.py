@@ -126,7 +126,8 @@ def test_the_engine_says_what_the_words_mean():
     assert seen["eligible"] > 400, seen
 
 
-OTHERS = (Suppression.EMPTY_SLOT, Suppression.LEFT)  # what environments say, not the engine
+# What environments and runtimes say, not the engine.
+OTHERS = (Suppression.EMPTY_SLOT, Suppression.LEFT, Suppression.NOT_ALLOWED, Suppression.POLICY_LIMIT)
 
 
 # ------------------------------------------------------------------------------------------- every reason by its name

@@ -101,10 +101,10 @@ def test_faults_of_parity_vectors(field: str, value: object, message: str) -> No
         ('{"version": 1,}', "document: expected JSON, got what is not at line 1 column"),
         (b"\xff{}", "document: expected UTF-8, got byte 0xff at offset 0"),
         ("\ufeff{}", "document: expected JSON, got what is not at line 1 column 1 (Unexpected UTF-8 BOM"),
-        ("[1]", "document: expected an object with version, name, n_slots, model, exploration, got a list of 1"),
-        ("1e999", "document: expected an object with version, name, n_slots, model, exploration, got 1e999"),
+        ("[1]", "document: expected an object with version, vocabulary, name, n_slots, model, exploration, got a list of 1"),
+        ("1e999", "document: expected an object with version, vocabulary, name, n_slots, model, exploration, got 1e999"),
         ('{"version": 1, "version": 1}', "version: expected once, got it more than once"),
-        ('{"version": NaN}', "version: expected 1, the only version that this Kairos reads, got NaN"),
+        ('{"version": NaN}', "version: expected one of 1, 2, the versions that this Kairos reads, got NaN"),
     ],
 )
 def test_what_is_no_document_at_all(text: str | bytes, message: str) -> None:

@@ -8,39 +8,25 @@ from __future__ import annotations
 
 import random
 from array import array
-from dataclasses import dataclass
-from typing import NamedTuple
+from dataclasses import dataclass, field
 
 import msgspec
 from msgspec import Struct
 
-from policies.constraints import (
-    CAP,
-    N_CAPS,
-    Suppression,
-    campaign_suppression,
-    channel_suppression,
-    expires_hour,
-    say,
-    standing_on,
-)
 from policies.decide import DecideError, Decision, Policy
-from policies.features import category_of, write_slot_features, write_user_features
-from policies.history import record_send
 from policies.limits import CHANNELS
-from policies.service.deciding.catalogue import Catalogue, Offer
-from policies.service.deciding.person import MS_AN_HOUR, User
+from policies.runtime.catalogue import Catalogue, Offer
+from policies.runtime.fitted import Fitted, QuestionError, View
+from policies.runtime.runtime import ClockError, time_for
+from policies.runtime.user import User
 from policies.service.deciding.shelf import Serving
 from policies.service.identity import DecisionIds, share_of, shown_id
 from policies.service.messages import Candidate, DecideAnswer, DecideRequest, Suppressed
 from policies.service.state.group_commit import RefusedError
 from policies.service.state.unit import DecisionRow, Tally, Unit
-from policies.strict_json import did_you_mean
 from policies.structs import Struct as Record
-from policies.vocabulary import N_SLOT_FEATURES, N_USER_FEATURES, action_names, n_actions, n_features
+from policies.vocabulary import action_names
 
-ELIGIBLE = int(Suppression.ELIGIBLE)
-EMPTY_SLOT = int(Suppression.EMPTY_SLOT)
 MINUTE_MS = 60_000
 
 
@@ -64,18 +50,6 @@ class Details(Struct, array_like=True, frozen=True):
     shadow_propensity: float
 
 
-class Candidates(NamedTuple):
-    """What was chosen for the slots.
-
-    Attributes:
-        offers: at most C, the first choice first, each with its relevance.
-        suppressed: the others and why.
-    """
-
-    offers: list[tuple[Offer, float]]
-    suppressed: list[tuple[str, int]]
-
-
 @dataclass(frozen=True)
 class Answering:
     """Everything that questions are answered by and that is the same for all of them.
@@ -85,7 +59,7 @@ class Answering:
         clock_step_ms: by which time may go back for a user.
         luck: where luck keys come from; seeded by the system, which to ask each time costs as much as a decision.
         action_names: of the vocabulary.
-        words: of every suppression code.
+        known: policies made ready for the app, by hash.
     """
 
     catalogue: Catalogue
@@ -94,46 +68,33 @@ class Answering:
     clock_step_ms: int
     luck: random.Random
     action_names: tuple[str, ...]
-    words: tuple[str, ...]
+    known: dict[str, Fitted] = field(default_factory=dict)
 
     @staticmethod
     def ready(catalogue: Catalogue, n_slots: int, clock_step_ms: int) -> Answering:
         """Return it made ready."""
-        names = catalogue.cap_names
-        words = [f"reason {code}" for code in range(CAP + N_CAPS)]
-        for code in (*map(int, Suppression), *range(CAP, CAP + N_CAPS)):
-            words[code] = say(code, names)
-        words[EMPTY_SLOT] = "no slot was left"
-        luck = random.Random()
-        return Answering(catalogue, n_slots, DecisionIds(), clock_step_ms, luck, action_names(n_slots), tuple(words))
+        return Answering(catalogue, n_slots, DecisionIds(), clock_step_ms, random.Random(), action_names(n_slots))
 
     def user_of(self, unit: Unit, user_key: bytes, now_ms: int) -> User:
         """Return a user as known in the unit, or somebody new."""
         record = unit.users.get(user_key)
         if not record:
-            return User.new(self.catalogue.settings.users, now_ms)
+            return User.new(self.catalogue.app.users, now_ms)
         try:
             return User.unpacked(record)
         except ValueError as fault:
             raise RefusedError(503, "damaged-record", str(fault)) from None
 
-    def time_for(self, user: User, now_ms: int) -> int:
-        """Return the time to decide at: time never goes back for a user.
+    def fitted(self, policy: Policy) -> Fitted:
+        """Return a policy made ready for the app.
 
         Raises:
-            RefusedError: it went back by more than may be passed over.
+            ValueError: they do not fit.
         """
-        if now_ms >= user.last_ms:
-            return now_ms
-        behind_ms = user.last_ms - now_ms
-        if behind_ms > self.clock_step_ms:
-            raise RefusedError(
-                503,
-                "clock-went-back",
-                f"now: expected a time not before the last one of this user; got one {behind_ms / 1e3:.0f} s earlier. "
-                "The service goes on by itself when the clock is right again",
-            )
-        return user.last_ms
+        found = self.known.get(policy.policy_hash)
+        if found is None:
+            found = self.known[policy.policy_hash] = Fitted(policy, self.catalogue)
+        return found
 
     def decide(
         self, unit: Unit, user_key: bytes, question: DecideRequest, now_ms: int, serving: Serving
@@ -144,38 +105,41 @@ class Answering:
             RefusedError: the question names an unknown campaign, or time went back; nothing was written.
         """
         user = self.user_of(unit, user_key, now_ms)
-        now_ms = self.time_for(user, now_ms)
-        catalogue = self.catalogue
-        moment = catalogue.moment(user.zone, now_ms)
-        chosen = self._candidates(user, moment, question.candidates)
-        eligible, reasons = self._eligible(user, moment, chosen.offers)
-        features = self._features(user, moment, chosen.offers)
-
+        try:
+            now_ms = time_for(user, now_ms, self.clock_step_ms)
+        except ClockError as fault:
+            words = f"{fault}. The service goes on by itself when the clock is right again"
+            raise RefusedError(503, "clock-went-back", words) from None
+        moment = self.catalogue.moment(user.zone, now_ms)
         policy, role = serving.choose(share_of(user_key, serving.control.canary) if serving.canary else 1.0)
+        fitted = self.fitted(policy)
+        try:
+            view = fitted.look(user, moment, question.candidates)
+        except QuestionError as fault:
+            raise RefusedError(422, fault.problem, str(fault)) from None
         luck_key = self.luck.getrandbits(64)
         uniform = (luck_key >> 11) / 2.0**53
         try:
-            decision = policy.decide(features, eligible, uniform, explain=question.explain)
+            decision = policy.decide(view.features, view.eligible, uniform, explain=question.explain)
         except DecideError as fault:
             policy, role = serving.fallback, "fallback"
-            decision = policy.decide(features, eligible, uniform, explain=False)
+            fitted = self.fitted(policy)
+            view = fitted.look(user, moment, question.candidates)
+            decision = policy.decide(view.features, view.eligible, uniform, explain=False)
             decision = decision._replace(reasons=(f"the policy could not decide: {fault}",))
-        shadow = _shadow_decision(serving.shadow, features, eligible, uniform)
+        shadow = self._shadow_decision(serving.shadow, fitted, view, user, moment, question.candidates, uniform)
 
-        sent = chosen.offers[(decision.action - 1) // 2][0] if decision.action else None
-        channel = (decision.action - 1) % 2 if sent else -1
+        choice = view.sent(decision.action)
+        sent, channel = choice or (None, -1)
         if sent is not None:
-            # Rounded up to the hour, so that no gap and no window turns out too short; see moments.send_hour.
-            send_hour = -(-now_ms // MS_AN_HOUR)
-            struct = sent.struct
-            record_send(user.history, send_hour, channel, struct.tags, sent.is_uncounted, struct.bucket, struct.counter)
+            user.was_sent(sent, channel, now_ms)
         user.last_ms = now_ms
         decision_id = self.ids.new()
         details = Details(
-            array("f", features).tobytes(),
+            array("f", view.features).tobytes(),
             array("d", decision.probabilities).tobytes(),
-            bytes(reasons),
-            tuple([offer.number for offer, _ in chosen.offers] + [-1] * (self.n_slots - len(chosen.offers))),
+            bytes(view.reasons),
+            tuple([offer.number for offer, _ in view.offers] + [-1] * (self.n_slots - len(view.offers))),
             luck_key,
             shadow.propensity if shadow else 0.0,
         )
@@ -196,7 +160,7 @@ class Answering:
                 msgspec.msgpack.encode(details),
             )
         )
-        suppressed = self._told(chosen, reasons)
+        suppressed = tuple([Suppressed(campaign=name, channel=on, reason=why) for name, on, why in fitted.told(view)])
         self._count(unit, now_ms, policy.policy_hash, sent, suppressed, decision, shadow)
         return DecideAnswer(
             decision_id=shown_id(decision_id),
@@ -207,84 +171,36 @@ class Answering:
             propensity=decision.propensity,
             probabilities=decision.probabilities,
             reasons=decision.reasons,
-            candidates=tuple(offer.name for offer, _ in chosen.offers),
+            candidates=tuple(offer.name for offer, _ in view.offers),
             suppressed=suppressed if question.explain else (),
             policy_hash=policy.policy_hash,
             role=role,
         )
 
-    def _candidates(self, user: User, moment: Record, asked: list[Candidate] | None) -> Candidates:
-        """Return the campaigns for the slots: what may be sent at all, by kind, then urgency and interest."""
-        catalogue = self.catalogue
-        ranked: list[tuple[float, int, Offer, float]] = []
-        suppressed: list[tuple[str, int]] = []
-        wishes = EVERYTHING if asked is None else asked
-        pairs = (
-            [(offer, 0.0, False) for offer in catalogue.in_order]
-            if wishes is EVERYTHING
-            else [(self._offer(wish.campaign), wish.relevance, wish.is_in_context) for wish in wishes]
-        )
-        seen = set()
-        for offer, relevance, is_in_context in pairs:
-            if offer.number in seen:
-                raise RefusedError(422, "invalid", f"candidates: {offer.name!r} stands there twice")
-            seen.add(offer.number)
-            reason = campaign_suppression(
-                catalogue.rules, user.history, user.person, offer.struct, moment, is_in_context
-            )
-            if reason == ELIGIBLE:
-                interest = relevance if user.person.has_consent else 0.0
-                ranked.append((-(offer.rank + interest), offer.number, offer, relevance))
-            else:
-                suppressed.append((offer.name, reason))
-        ranked.sort(key=lambda entry: entry[:2])
-        suppressed += [(offer.name, EMPTY_SLOT) for _, _, offer, _ in ranked[self.n_slots :]]
-        return Candidates([(offer, relevance) for _, _, offer, relevance in ranked[: self.n_slots]], suppressed)
+    def _shadow_decision(
+        self,
+        shadow: Policy | None,
+        deciding: Fitted,
+        view: View,
+        user: User,
+        moment: Record,
+        candidates: list[Candidate] | None,
+        uniform: float,
+    ) -> Decision | None:
+        """Return what the shadow policy would have done; None: there is none, or it could not decide.
 
-    def _offer(self, name: str) -> Offer:
-        offers = self.catalogue.offers
-        if name not in offers:
-            hint = did_you_mean(name, offers)
-            raise RefusedError(422, "unknown-campaign", f"candidates: no campaign {name!r} in the settings.{hint}")
-        return offers[name]
-
-    def _eligible(self, user: User, moment: Record, offers: list[tuple[Offer, float]]) -> tuple[list[bool], list[int]]:
-        """Return whether each action is eligible, and the suppression code of each, shapes (A,)."""
-        rules, person = self.catalogue.rules, user.person
-        bits = standing_on(rules, user.history, moment, rules.open_channels & person.seen_opted_in)
-        reasons = [EMPTY_SLOT] * n_actions(self.n_slots)
-        reasons[0] = ELIGIBLE
-        for slot, (offer, _) in enumerate(offers):
-            for channel in (0, 1):
-                reasons[1 + 2 * slot + channel] = channel_suppression(rules, bits, person, offer.struct, channel)
-        return [reason == ELIGIBLE for reason in reasons], reasons
-
-    def _features(self, user: User, moment: Record, offers: list[tuple[Offer, float]]) -> list[float]:
-        """Return the observation, shape (29 + 7 C,)."""
-        out = [0.0] * n_features(self.n_slots)
-        history, person, n_tiers = user.history, user.person, self.catalogue.n_tiers
-        tier_share = person.tier / (n_tiers - 1.0) if n_tiers > 1 and person.tier < n_tiers else 0.0
-        write_user_features(out, self.catalogue.rules, history, person, moment, tier_share, 1.0, 0.0)
-        for slot, (offer, relevance) in enumerate(offers):
-            start = N_USER_FEATURES + N_SLOT_FEATURES * slot
-            struct = offer.struct
-            category = category_of(history, struct)
-            ends = expires_hour(person, struct, moment)
-            write_slot_features(
-                out, start, history, person, struct, moment, category, relevance, offer.margin, offer.click_rate, ends
-            )
-        return out
-
-    def _told(self, chosen: Candidates, reasons: list[int]) -> tuple[Suppressed, ...]:
-        """Return in words what could not be sent, and why."""
-        words = self.words
-        told = [Suppressed(campaign=name, channel="", reason=words[why]) for name, why in chosen.suppressed]
-        for slot, (offer, _) in enumerate(chosen.offers):
-            for channel in (0, 1):
-                why = reasons[1 + 2 * slot + channel]
-                if why != ELIGIBLE:
-                    told.append(Suppressed(campaign=offer.name, channel=CHANNELS[channel], reason=words[why]))
-        return tuple(told)
+        Args:
+            deciding: who decided, and view: on what; a shadow without limits of its own sees the same.
+        """
+        if shadow is None:
+            return None
+        fitted = self.fitted(shadow)
+        if fitted.brings_limits or deciding.brings_limits:
+            view = fitted.look(user, moment, candidates)
+        try:
+            return shadow.decide(view.features, view.eligible, uniform, explain=False)
+        except DecideError:
+            return None
 
     def _count(
         self,
@@ -305,22 +221,7 @@ class Answering:
             tallies[Tally(minute, policy_hash, "", f"shadow: {what}")] += 1
 
 
-EVERYTHING: list[Candidate] = []  # of the settings; told apart by identity
-
-
 def _difference(shadow: Decision, decision: Decision) -> str:
     if not shadow.action:
         return "silent, the policy sent"
     return "another message" if decision.action else "sent, the policy was silent"
-
-
-def _shadow_decision(
-    shadow: Policy | None, features: list[float], eligible: list[bool], uniform: float
-) -> Decision | None:
-    """Return what the shadow policy would have done; None: there is none, or it could not decide."""
-    if shadow is None:
-        return None
-    try:
-        return shadow.decide(features, eligible, uniform, explain=False)
-    except DecideError:
-        return None

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import datetime as dt
 
-from policies.history import record_conversion, record_interest, record_open, record_session
 from policies.limits import CHANNELS
 from policies.moments import time_zone
+from policies.runtime.app import OSES, STAGES, Users
+from policies.runtime.runtime import milliseconds as ms_of
+from policies.runtime.user import MS_AN_HOUR, User
 from policies.service.deciding.answering import MINUTE_MS, Answering
-from policies.service.deciding.person import MS_AN_HOUR, User
 from policies.service.messages import Event, Facts, Outcome, OutcomesAnswer
-from policies.service.settings import OSES, STAGES, Users
 from policies.service.state.group_commit import RefusedError
 from policies.service.state.unit import OutcomeRow, Tally, Unit
 from policies.strict_json import did_you_mean
@@ -51,27 +51,24 @@ def take_outcomes(answering: Answering, unit: Unit, outcomes: list[Outcome], now
 
 
 def _apply_outcome(user: User, outcome: Outcome, channel: int, at_ms: int) -> None:
-    hour = at_ms // MS_AN_HOUR
+    is_sent = channel >= 0
     match outcome.kind:
-        case "opened":
-            if channel >= 0:
-                record_open(user.history, channel)
+        case "opened" if is_sent:
+            user.opened(channel)
         case "session":
-            _note_session(user, at_ms)
+            user.had_session(at_ms)
         case "conversion":
-            user.person.order_hour = max(hour, user.person.order_hour)
+            user.ordered(at_ms)
             if outcome.is_paid:
-                record_conversion(user.history, max(hour, user.history.conversion_hour))
+                user.paid(at_ms)
         case "payment":
-            record_conversion(user.history, max(hour, user.history.conversion_hour))
+            user.paid(at_ms)
         case "opt_out" | "complaint":
-            withdrawn = 1 << channel if channel >= 0 else (1 << len(CHANNELS)) - 1
-            user.person.seen_opted_in &= ~withdrawn
-        case "opt_in":
-            if channel >= 0:
-                user.person.seen_opted_in |= 1 << channel
+            user.withdraws(channel if is_sent else None)
+        case "opt_in" if is_sent:
+            user.permits(channel)
         case "churn":
-            user.person.seen_opted_in = 0
+            user.withdraws()
 
 
 def take_event(answering: Answering, unit: Unit, user_key: bytes, event: Event, now_ms: int) -> None:
@@ -86,20 +83,18 @@ def take_event(answering: Answering, unit: Unit, user_key: bytes, event: Event, 
         raise RefusedError(422, "invalid", f"events: category: missing; a {event.kind} is of one category, 0 to 7")
     at_ms = now_ms if event.at is None else min(milliseconds(event.at), now_ms)  # no history from the future
     user = answering.user_of(unit, user_key, now_ms)
-    person, hour = user.person, at_ms // MS_AN_HOUR
+    channel = CHANNELS.index(event.channel or CHANNELS[0])
     match event.kind:
         case "session":
-            _note_session(user, at_ms)
+            user.had_session(at_ms)
         case "browse" | "cart" | "order":
-            place = f"{event.kind}_hour"
-            if hour >= getattr(person, place):
-                setattr(person, place, hour)
-                record_interest(user.history, event.category if event.category is not None else 0)
+            user.showed_interest(event.kind, event.category or 0, at_ms)
         case "payment":
-            record_conversion(user.history, max(hour, user.history.conversion_hour))
-        case "opt_in" | "opt_out":
-            bit = 1 << CHANNELS.index(event.channel or CHANNELS[0])
-            person.seen_opted_in = person.seen_opted_in | bit if event.kind == "opt_in" else person.seen_opted_in & ~bit
+            user.paid(at_ms)
+        case "opt_in":
+            user.permits(channel)
+        case "opt_out":
+            user.withdraws(channel)
     unit.put_user(user_key, user.packed(), user.last_ms)
 
 
@@ -109,7 +104,7 @@ def take_facts(answering: Answering, unit: Unit, user_key: bytes, facts: Facts, 
     Raises:
         RefusedError: no such time zone, segment or tier; nothing was written.
     """
-    users = answering.catalogue.settings.users
+    users = answering.catalogue.app.users
     user = answering.user_of(unit, user_key, now_ms)
     person = user.person
     if facts.time_zone is not None:
@@ -146,20 +141,13 @@ def _place(what: str, name: str, users: Users) -> int:
     return known.index(name)
 
 
-def _note_session(user: User, at_ms: int) -> None:
-    """Write down a session; histories are written in the order of their hours, so a late one counts as the last."""
-    record_session(user.history, max(at_ms // MS_AN_HOUR, user.history.session_hour))
-    user.person.last_session_hours = max(user.person.last_session_hours, at_ms / MS_AN_HOUR)
-
-
 def milliseconds(at: dt.datetime) -> int:
     """Return milliseconds since 1970.
 
     Raises:
         RefusedError: the time has no time zone, or lies before 1970 or after 2200.
     """
-    if at.tzinfo is None:
-        raise RefusedError(422, "invalid", f"time: expected one with a time zone, such as 2026-03-01T09:00Z, got {at}")
-    if not 1970 <= at.year <= 2200:
-        raise RefusedError(422, "invalid", f"time: expected a year from 1970 to 2200, got {at}")
-    return round(at.timestamp() * 1e3)
+    try:
+        return ms_of(at)
+    except ValueError as fault:
+        raise RefusedError(422, "invalid", str(fault)) from None

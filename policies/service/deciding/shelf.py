@@ -102,6 +102,7 @@ class Shelf:
 
     Attributes:
         refused: what is wrong with documents that were not taken, by where they came from.
+        fit: raises a ValueError of a policy that does not fit the app.
     """
 
     store: Store
@@ -109,12 +110,13 @@ class Shelf:
     fallback: Policy | None = None
     policies: dict[str, Policy] = field(default_factory=dict)
     refused: dict[str, str] = field(default_factory=dict)
+    fit: Callable[[Policy], object] = lambda policy: None
 
     def __post_init__(self) -> None:
         self._lock = threading.Lock()
         if self.fallback is None:
             self.fallback = silence(self.n_slots)
-        self._check_slots(self.fallback, "fallback")
+        self._check_fit(self.fallback, "fallback")
         self.serving = Serving(Control(), "", None, None, None, self.fallback)
 
     # ------------------------------------------------------------------------------------------------- documents
@@ -128,7 +130,7 @@ class Shelf:
         """
         try:
             policy = load(text, source)
-            self._check_slots(policy, source)
+            self._check_fit(policy, source)
         except (DocumentError, ShelfError) as fault:
             self.refused[source] = str(fault)
             raise ShelfError(str(fault)) from None
@@ -138,12 +140,16 @@ class Shelf:
         self.refused.pop(source, None)
         return policy
 
-    def _check_slots(self, policy: Policy, source: str) -> None:
+    def _check_fit(self, policy: Policy, source: str) -> None:
         n_slots = policy.document.n_slots
         if n_slots != self.n_slots:
             raise ShelfError(
                 f"{source}: n_slots: expected {self.n_slots}, as the service's other policies have, got {n_slots}"
             )
+        try:
+            self.fit(policy)
+        except ValueError as fault:
+            raise ShelfError(f"{source}: {fault}") from None
 
     def _found(self, policy_hash: str) -> Policy:
         if policy_hash not in self.policies:
@@ -161,7 +167,7 @@ class Shelf:
             source = f"kept policy {there[7:15]}"
             try:
                 policy = load(text, source)
-                self._check_slots(policy, source)
+                self._check_fit(policy, source)
             except (DocumentError, ShelfError) as fault:
                 self.refused[source] = str(fault)
             else:

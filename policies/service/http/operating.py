@@ -9,9 +9,9 @@ import msgspec
 
 from policies.ledger import LedgerError
 from policies.limits import CHANNELS
+from policies.runtime.user import User
 from policies.service.core import Service
 from policies.service.deciding.answering import MINUTE_MS, Details
-from policies.service.deciding.person import User
 from policies.service.deciding.shelf import ShelfError
 from policies.service.http import openapi
 from policies.service.http.exchange import Request, Response, answer, problem, read
@@ -30,6 +30,7 @@ from policies.service.operating_messages import (
     PolicyAnswer,
     Ready,
 )
+from policies.service.readable import readable
 from policies.service.state.group_commit import RefusedError
 from policies.service.state.store import Known
 
@@ -48,7 +49,7 @@ async def export_user(service: Service, request: Request) -> Response:
 
 
 def _exported(service: Service, known: Known) -> ExportAnswer:
-    user = User.unpacked(known.record).readable(service.settings.users) if known.record else None
+    user = readable(User.unpacked(known.record), service.settings.users) if known.record else None
     decisions = []
     for row in known.decisions:
         details = _details.decode(row.details)

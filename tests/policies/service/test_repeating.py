@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from policies.history import conversions_since
-from policies.service.deciding.person import User
+from policies.runtime.user import User
 from policies.service.state.store import Store
 from tests.policies.service.serving import HOUR_MS, NOON_MS, served
 

@@ -1,4 +1,4 @@
-"""One user as the service knows them: history, permissions, facts; and the bytes that this is kept as."""
+"""One user as a sender knows them: history, permissions, facts; and the bytes that this is kept as."""
 
 from __future__ import annotations
 
@@ -6,10 +6,19 @@ import struct
 from typing import Any
 
 from policies.constraints import PERSON_FIELDS
-from policies.history import HISTORY_FIELDS, LONG_AGO, blank_history
+from policies.history import (
+    HISTORY_FIELDS,
+    LONG_AGO,
+    blank_history,
+    record_conversion,
+    record_interest,
+    record_open,
+    record_send,
+    record_session,
+)
 from policies.limits import CHANNELS
-from policies.service.operating_messages import KnownUser, SentBefore
-from policies.service.settings import OSES, STAGES, Users
+from policies.runtime.app import STAGES, Users
+from policies.runtime.catalogue import Offer
 from policies.structs import Field, Struct, blank
 
 VERSION = 1
@@ -94,39 +103,51 @@ class User:
         zone = record[_PACKED.size : _PACKED.size + values[2]].decode()
         return User(structs[0], structs[1], zone, values[1])
 
-    def readable(self, users: Users) -> KnownUser:
-        """Return what is known in words, for an export."""
-        person, history = self.person, self.history
-        known = [entry for entry in history.sends if entry >> 8 > LONG_AGO]
-        known.sort()
-        return KnownUser(
-            time_zone=self.zone,
-            last_seen_ms=self.last_ms,
-            permitted=[name for k, name in enumerate(CHANNELS) if person.seen_opted_in >> k & 1],
-            has_consent=bool(person.has_consent),
-            muted_categories=[k for k in range(8) if person.muted_categories >> k & 1],
-            segment=_named(users.segments, person.segment),
-            tier=_named(users.tiers, person.tier),
-            stage=_named(STAGES, person.stage),
-            os=_named(OSES, person.os),
-            installed_hour=person.installed_hours,
-            browse_hour=_hour(person.browse_hour),
-            cart_hour=_hour(person.cart_hour),
-            order_hour=_hour(person.order_hour),
-            session_hour=_hour(history.session_hour),
-            sent_hour=_hour(history.sent_hour),
-            conversion_hour=_hour(history.conversion_hour),
-            send_load=history.send_load,
-            n_sent=dict(zip(CHANNELS, history.n_sent, strict=False)),
-            n_opened=dict(zip(CHANNELS, history.n_opened, strict=False)),
-            unopened=history.unopened,
-            sends=[SentBefore(hour=entry >> 8, channel=CHANNELS[entry & 3]) for entry in known],
-        )
+    # ------------------------------------------------------------------------------------------ what happens to them
 
+    def was_sent(self, offer: Offer, channel: int, at_ms: int) -> None:
+        """Write down a send.
 
-def _named(known: tuple[str, ...], index: int) -> str | None:
-    return known[index] if index < len(known) else None
+        Rounded up to the hour, so that no gap and no window turns out too short; see `moments.send_hour`.
+        """
+        struct = offer.struct
+        hour = -(-at_ms // MS_AN_HOUR)
+        record_send(self.history, hour, channel, struct.tags, offer.is_uncounted, struct.bucket, struct.counter)
 
+    def opened(self, channel: int) -> None:
+        """Write down that a message was opened."""
+        record_open(self.history, channel)
 
-def _hour(hour: int) -> int | None:
-    return None if hour <= LONG_AGO else int(hour)
+    def had_session(self, at_ms: int) -> None:
+        """Write down a session; histories are written in the order of their hours, so a late one counts as the last."""
+        record_session(self.history, max(at_ms // MS_AN_HOUR, self.history.session_hour))
+        self.person.last_session_hours = max(self.person.last_session_hours, at_ms / MS_AN_HOUR)
+
+    def showed_interest(self, how: str, category: int, at_ms: int) -> None:
+        """Write down that something was browsed, put into a cart or ordered; an older one than is known is passed over.
+
+        Args:
+            how: `browse`, `cart` or `order`.
+            category: 0 to 7.
+        """
+        place, hour = f"{how}_hour", at_ms // MS_AN_HOUR
+        if hour >= getattr(self.person, place):
+            setattr(self.person, place, hour)
+            record_interest(self.history, category)
+
+    def ordered(self, at_ms: int) -> None:
+        """Write down an order of which no category is known."""
+        self.person.order_hour = max(at_ms // MS_AN_HOUR, self.person.order_hour)
+
+    def paid(self, at_ms: int) -> None:
+        """Write down that an order was paid."""
+        record_conversion(self.history, max(at_ms // MS_AN_HOUR, self.history.conversion_hour))
+
+    def permits(self, channel: int) -> None:
+        """Write down that a channel was permitted."""
+        self.person.seen_opted_in |= 1 << channel
+
+    def withdraws(self, channel: int | None = None) -> None:
+        """Write down that a channel was withdrawn; None: all."""
+        withdrawn = (1 << len(CHANNELS)) - 1 if channel is None else 1 << channel
+        self.person.seen_opted_in &= ~withdrawn

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import datetime as dt
-import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from policies.constraints import CAMPAIGN_FIELDS
+from policies.constraints import CAMPAIGN_FIELDS, CAP, N_CAPS, Suppression, say
 from policies.features import encoded_click_rate, encoded_margin
 from policies.history import AT_NO_TIME, LONG_AGO, N_COUNTERS
 from policies.limits import CHANNELS, KINDS, Constraints
 from policies.moments import EPOCH, hour_of, moment_at, time_zone
-from policies.service.settings import OSES, STAGES, TRIGGERS, Campaign, Settings, SettingsError
-from policies.service.state.store import StateMismatchError, Store
+from policies.runtime.app import OSES, STAGES, TRIGGERS, App, Campaign
 from policies.structs import Struct, blank
 
-CAMPAIGNS_NOTE = "campaigns"
 MOST_MOMENTS = 4_096  # as many time zones and minutes are remembered
 HOURS_A_DAY = 24.0
 
@@ -45,26 +42,39 @@ class Offer:
 
 
 class Catalogue:
-    """All that is the same for every user.
+    """All that is the same for every user, made ready.
+
+    Attributes:
+        words: of every suppression code.
 
     Args:
-        settings: of the service.
-        counters: which campaign is remembered under which number; see `settled_names`.
-        numbers: what logs call each campaign.
+        app: the campaigns and limits.
+        counters: under which number histories remember a campaign by itself; None: in the app's order. Whoever keeps
+            histories keeps these numbers with them.
+        numbers: what logs call each campaign; None: in the app's order.
+
+    Raises:
+        ValueError: more campaigns are remembered by themselves than histories have numbers for.
     """
 
-    def __init__(self, settings: Settings, counters: dict[str, int], numbers: dict[str, int]) -> None:
-        self.settings = settings
-        limits = settings.constraints
-        self.cap_names = limits.cap_names
-        self.rules = limits.rules(settings.channels)
+    def __init__(
+        self, app: App, counters: Mapping[str, int] | None = None, numbers: Mapping[str, int] | None = None
+    ) -> None:
+        self.app = app
+        limits = app.constraints
+        self.words = _words(limits.cap_names)
+        self.rules = limits.rules(app.channels)
+        if counters is None:
+            counters = _counted(remembered(app.campaigns))
+        if numbers is None:
+            numbers = _counted([campaign.name for campaign in app.campaigns])
+        require_room(counters)
         self.offers = {
-            campaign.name: _offer(numbers[campaign.name], campaign, settings, limits, counters)
-            for campaign in settings.campaigns
+            campaign.name: _offer(numbers[campaign.name], campaign, app, limits, counters) for campaign in app.campaigns
         }
         self.in_order = tuple(self.offers.values())
-        self.n_tiers = len(settings.users.tiers)
-        self._project_zone = time_zone(settings.project_zone)
+        self.n_tiers = len(app.users.tiers)
+        self._project_zone = time_zone(app.project_zone)
         self._moments: dict[tuple[str, int], Struct] = {}
 
     def moment(self, zone: str, now_ms: int) -> Struct:
@@ -79,8 +89,8 @@ class Catalogue:
         return found
 
 
-def _offer(number: int, campaign: Campaign, settings: Settings, limits: Constraints, counters: dict[str, int]) -> Offer:
-    audience, users = campaign.audience, settings.users
+def _offer(number: int, campaign: Campaign, app: App, limits: Constraints, counters: Mapping[str, int]) -> Offer:
+    audience, users = campaign.audience, app.users
     struct = blank(CAMPAIGN_FIELDS)
     struct.kind = KINDS.index(campaign.kind)
     struct.trigger = 0 if campaign.trigger is None else TRIGGERS.index(campaign.trigger)
@@ -110,56 +120,29 @@ def _offer(number: int, campaign: Campaign, settings: Settings, limits: Constrai
     )
 
 
-def is_remembered(campaign: Campaign) -> bool:
-    """Return whether histories remember a campaign by itself: it has a cap of its own, or an event opens it."""
-    return campaign.per_user_cap is not None or campaign.kind != "scheduled"
+def _words(cap_names: tuple[str, ...]) -> tuple[str, ...]:
+    words = [f"reason {code}" for code in range(CAP + N_CAPS)]
+    for code in (*map(int, Suppression), *range(CAP, CAP + N_CAPS)):
+        words[code] = say(code, cap_names)
+    words[Suppression.EMPTY_SLOT] = "no slot was left"
+    return tuple(words)
 
 
-def settled_names(store: Store, settings: Settings) -> tuple[dict[str, int], dict[str, int]]:
-    """Return under which number histories remember a campaign, and logs call it, as once settled for this state.
-
-    A campaign keeps its numbers however the settings are reordered, and a number is never given away again.
-
-    Returns:
-        (counters of those that are remembered by themselves, numbers of all).
-
-    Raises:
-        SettingsError: more campaigns than histories have numbers for.
-        StateMismatchError: caps speak of tags in another order than the histories were written with.
-        StoreError: the store cannot be reached.
-    """
-    store.change_note("tags", lambda text: _settled_tags(text, settings.constraints))
-    names = [campaign.name for campaign in settings.campaigns if is_remembered(campaign)]
-    counters = store.change_note("counters", lambda text: _settled(text, names, N_COUNTERS))
-    numbers = store.change_note(CAMPAIGNS_NOTE, lambda text: _settled(text, [c.name for c in settings.campaigns]))
-    return _numbered(counters), _numbered(numbers)
+def remembered(campaigns: Sequence[Campaign]) -> list[str]:
+    """Return the campaigns that histories remember by themselves: with a cap of their own, or opened by events."""
+    return [c.name for c in campaigns if c.per_user_cap is not None or c.kind != "scheduled"]
 
 
-def _settled(text: str, names: Sequence[str], most: int | None = None) -> str:
-    known: list[str] = json.loads(text) if text else []
-    found = known + [name for name in names if name not in known]
-    if most is not None and len(found) > most:
-        raise SettingsError(
-            f"campaigns: {len(found)} have or had a cap of their own or a trigger ({', '.join(found)}); a user's "
-            f"history remembers {most}"
+def require_room(names: Sequence[str] | Mapping[str, int]) -> None:
+    """Raise a ValueError unless histories can remember so many campaigns by themselves."""
+    if len(names) > N_COUNTERS:
+        raise ValueError(
+            f"campaigns: {len(names)} have or had a cap of their own or a trigger ({', '.join(names)}); a user's "
+            f"history remembers {N_COUNTERS}"
         )
-    return json.dumps(found)
 
 
-def _settled_tags(text: str, limits: Constraints) -> str:
-    known: list[str] = json.loads(text) if text else []
-    now = list(limits.tags)
-    n = min(len(known), len(now))
-    if known[:n] != now[:n]:
-        raise StateMismatchError(
-            f"constraints.caps: histories were written with tags {', '.join(known)} in this order, the caps now "
-            f"speak of {', '.join(now)}: keep the order, and put new ones behind"
-        )
-    return json.dumps(now if len(now) > len(known) else known)
-
-
-def _numbered(text: str) -> dict[str, int]:
-    names: list[str] = json.loads(text)
+def _counted(names: Sequence[str]) -> dict[str, int]:
     return {name: number for number, name in enumerate(names)}
 
 
