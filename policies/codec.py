@@ -10,7 +10,6 @@ neither spaces, nor the order of fields, nor `1` for `1.0` changes it.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
@@ -115,6 +114,8 @@ def _canonical_tree(document: Document) -> dict[str, Any]:
 
 
 def _hash_of(document: Document, version: int = VERSION) -> str:
+    import hashlib  # two milliseconds of a start
+
     canonical = json.dumps(
         downgraded(_canonical_tree(document), version),
         sort_keys=True,

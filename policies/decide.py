@@ -14,14 +14,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from policies.codec import check, content_hash, read
-from policies.document import Document, Mixture, Model, Network, ParityVector, Posterior, Rules, chooser
+from policies.document import Document, ParityVector, chooser, parts_of
 from policies.exploration import Exploration, Greedy, Thompson, draw, greedy_action, shares
 from policies.inputs import LOCAL_HOUR, local_hour
 from policies.strict_json import Faults, shown
 from policies.vocabulary import action_names, feature_names, n_actions, n_features
+
+if TYPE_CHECKING:
+    from policies.document import Model, Rules
 
 EXACT_PARITY = 1e-12  # of a probability: rules and scorecards are evaluated term by term in float64
 LOOSE_PARITY = 1e-6  # networks may come from float32, and thompson from another quadrature
@@ -80,7 +83,7 @@ class Policy:
         self._chooser = chooser(checked.model, checked.n_slots)
         self.inputs = self._chooser.inputs
         self._exploration = checked.exploration
-        self._is_mixture = isinstance(checked.model, Mixture)
+        self._is_mixture = bool(parts_of(checked.model))
         self._n_slots = checked.n_slots
         self._n_features = n_features(checked.n_slots)
         self._n_actions = n_actions(checked.n_slots)
@@ -272,9 +275,9 @@ def _as_document(document: Document, fallback: Rules) -> Document:
 
 
 def _is_loose(model: Model, exploration: Exploration) -> bool:
-    if isinstance(model, Mixture):
-        return any(_is_loose(part.model, part.exploration) for part in model.parts)
-    return isinstance(model, Network | Posterior) or isinstance(exploration, Thompson)
+    if parts := parts_of(model):
+        return any(_is_loose(part.model, part.exploration) for part in parts)
+    return model.kind in ("network", "posterior") or isinstance(exploration, Thompson)
 
 
 _POLICIES: dict[int, Policy] = {}

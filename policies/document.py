@@ -11,25 +11,49 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
-from typing import Protocol
+from functools import partial, reduce
+from importlib import import_module
+from operator import or_
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from policies.exploration import Epsilon, Exploration, Greedy, Softmax, Thompson, read_exploration
-from policies.kinds.arms import Arms, ArmsChooser, SlotTerm, read_arms
-from policies.kinds.beta_arms import BetaArms, BetaArmsChooser, read_beta_arms
-from policies.kinds.mixture import Mixture, MixtureChooser, Part, ReadyPart, read_mixture
-from policies.kinds.network import Layer, Network, NetworkChooser, NetworkInput, read_network
-from policies.kinds.posterior import Believed, Known, Posterior, PosteriorChooser, read_posterior
-from policies.kinds.rules import NO_SEND, Condition, Rule, Rules, RulesChooser, Send, read_rules
-from policies.kinds.scorecard import Binned, Scorecard, ScorecardChooser, Weighted, read_scorecard
-from policies.kinds.tree import Leaf, Split, Tree, TreeChooser, read_tree
 from policies.limits import Constraints
+from policies.migrations import VERSION
 from policies.read_limits import read_constraints
 from policies.strict_json import Node, repeated
 from policies.vocabulary import FINGERPRINT, n_actions, n_features
 
+if TYPE_CHECKING:
+    from policies.kinds.arms import Arms, SlotTerm
+    from policies.kinds.beta_arms import BetaArms
+    from policies.kinds.mixture import Mixture, Part
+    from policies.kinds.network import Layer, Network, NetworkInput
+    from policies.kinds.posterior import Believed, Known, Posterior
+    from policies.kinds.rules import NO_SEND, Condition, Rule, Rules, Send
+    from policies.kinds.scorecard import Binned, Scorecard, Weighted
+    from policies.kinds.tree import Leaf, Split, Tree
+
+    Model: TypeAlias = Rules | Scorecard | Tree | Network | Posterior | Arms | BetaArms | Mixture
+
+# A kind is a module of `policies.kinds`, and is loaded when a document is of it: all of them would take a third of the
+# time in which a process starts. These are the names that each brings.
+KINDS: dict[str, tuple[str, ...]] = {
+    "rules": ("Rules", "Rule", "Condition", "Send", "NO_SEND"),
+    "scorecard": ("Scorecard", "Binned", "Weighted"),
+    "tree": ("Tree", "Split", "Leaf"),
+    "network": ("Network", "NetworkInput", "Layer"),
+    "posterior": ("Posterior", "Believed", "Known"),
+    "arms": ("Arms", "SlotTerm"),
+    "beta_arms": ("BetaArms",),
+    "mixture": ("Mixture", "Part"),
+}
+KINDS_OF_PARTS = tuple(kind for kind in KINDS if kind != "mixture")
+WITH_BELIEFS = ("posterior", "beta_arms")
+
 __all__ = [
+    "KINDS",
     "NO_SEND",
+    "VERSION",
     "Arms",
     "Believed",
     "BetaArms",
@@ -67,9 +91,20 @@ MAX_CAMPAIGNS = 1_000
 MAX_PARITY = 100  # each costs a decision at every load
 MAX_PROVENANCE = 100
 
-Model = Rules | Scorecard | Tree | Network | Posterior | Arms | BetaArms | Mixture
-KINDS_OF_PARTS = (Rules.kind, Scorecard.kind, Tree.kind, Network.kind, Posterior.kind, Arms.kind, BetaArms.kind)
-KINDS = (*KINDS_OF_PARTS, Mixture.kind)
+
+def __getattr__(name: str) -> Any:
+    """Return what a kind brings, loaded now."""
+    if name == "Model":
+        return reduce(or_, (getattr(kind_of(kind), names[0]) for kind, names in KINDS.items()))
+    for kind, names in KINDS.items():
+        if name in names:
+            return getattr(kind_of(kind), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def kind_of(kind: str) -> Any:
+    """Return the module of a kind."""
+    return import_module(f"policies.kinds.{kind}")
 
 
 @dataclass(frozen=True)
@@ -135,24 +170,16 @@ class Chooser(Protocol):
 
 def chooser(model: Model, n_slots: int) -> Chooser:
     """Return a model made ready for n_slots."""
-    match model:
-        case Rules():
-            return RulesChooser(model, n_slots)
-        case Scorecard():
-            return ScorecardChooser(model, n_slots)
-        case Tree():
-            return TreeChooser(model, n_slots)
-        case Network():
-            return NetworkChooser(model, n_slots)
-        case Posterior():
-            return PosteriorChooser(model, n_slots)
-        case Arms():
-            return ArmsChooser(model, n_slots)
-        case BetaArms():
-            return BetaArmsChooser(model, n_slots)
-        case Mixture():
-            parts = [ReadyPart(part.weight, chooser(part.model, n_slots), part.exploration) for part in model.parts]
-            return MixtureChooser(parts, n_slots)
+    module = kind_of(model.kind)
+    if parts := parts_of(model):
+        ready = [module.ReadyPart(part.weight, chooser(part.model, n_slots), part.exploration) for part in parts]
+        return module.Chooser(ready, n_slots)  # type: ignore[no-any-return]
+    return module.Chooser(model, n_slots)  # type: ignore[no-any-return]
+
+
+def parts_of(model: Model) -> tuple[Part, ...]:
+    """Return the parts of a mixture; a model of another kind has none."""
+    return getattr(model, "parts", ())
 
 
 def read_document(node: Node) -> tuple[Document, Node]:
@@ -171,7 +198,7 @@ def read_document(node: Node) -> tuple[Document, Node]:
     n_faults = len(node.faults)
     n_slots = fields["n_slots"].whole(1, MAX_SLOTS)
     if len(node.faults) > n_faults or fields["n_slots"].is_missing:
-        return Document("", 1, Rules(())), fields["policy_hash"]  # no feature has a place, no action a meaning
+        return Document("", 1, _stand_in()), fields["policy_hash"]  # no feature has a place, no action a meaning
     model = _read_model(fields["model"], n_slots)
     vectors = [] if fields["parity"].is_missing else fields["parity"].items(0, MAX_PARITY, "parity vectors")
     document = Document(
@@ -198,43 +225,34 @@ def _read_allowed(node: Node) -> tuple[str, ...] | None:
     return names
 
 
-def _read_fallback(node: Node, n_slots: int) -> Rules:
-    return read_rules(node, n_slots) if node.kind((Rules.kind,)) else Rules(())
+def _read_fallback(node: Node, n_slots: int) -> Rules | None:
+    return kind_of("rules").read(node, n_slots) if node.kind(("rules",)) else None
 
 
 def _read_exploration(node: Node, model: Model) -> Exploration:
-    found = read_exploration(
-        node, has_scores=not isinstance(model, Rules), has_beliefs=isinstance(model, Posterior | BetaArms)
-    )
-    if isinstance(model, Mixture) and not isinstance(found, Greedy):
+    kind = model.kind
+    found = read_exploration(node, has_scores=kind != "rules", has_beliefs=kind in WITH_BELIEFS)
+    if kind == "mixture" and not isinstance(found, Greedy):
         node.note("expected none with a mixture: each of its parts explores as it says itself")
     if isinstance(found, Thompson):
-        if isinstance(model, Posterior) and model.optimism > 0.0:
+        if getattr(model, "optimism", 0.0) > 0.0:
             node.note("expected no optimism with thompson: each is a way of its own to try what is uncertain")
-        if isinstance(model, BetaArms) and found.scale != 1.0:
+        if kind == "beta_arms" and found.scale != 1.0:
             node.note("expected scale 1 with beta_arms: they have counts and no standard deviations to scale")
     return found
 
 
-def _read_model(node: Node, n_slots: int, kinds: Sequence[str] = KINDS) -> Model:
-    match node.kind(kinds):
-        case Rules.kind:
-            return read_rules(node, n_slots)
-        case Scorecard.kind:
-            return read_scorecard(node, n_slots)
-        case Tree.kind:
-            return read_tree(node, n_slots)
-        case Network.kind:
-            return read_network(node, n_slots)
-        case Posterior.kind:
-            return read_posterior(node, n_slots)
-        case Arms.kind:
-            return read_arms(node, n_slots)
-        case BetaArms.kind:
-            return read_beta_arms(node, n_slots)
-        case Mixture.kind:
-            return read_mixture(node, partial(_read_part, n_slots))
-    return Scorecard(0.0, {}, ())  # stands in for what could not be read
+def _read_model(node: Node, n_slots: int, kinds: Sequence[str] = tuple(KINDS)) -> Model:
+    kind = node.kind(kinds)
+    if not kind:
+        return _stand_in()
+    read = kind_of(kind).read
+    return read(node, partial(_read_part, n_slots) if kind == "mixture" else n_slots)  # type: ignore[no-any-return]
+
+
+def _stand_in() -> Model:
+    """Return a model in the place of what could not be read."""
+    return kind_of("scorecard").Scorecard(0.0, {}, ())  # type: ignore[no-any-return]
 
 
 def _read_part(n_slots: int, node: Node, exploration: Node) -> tuple[Model, Exploration]:

@@ -8,8 +8,8 @@ Every range is that of the encoded value; a value outside is clipped to it, so a
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import astuple, dataclass
+from zlib import crc32
 
 
 @dataclass(frozen=True)
@@ -111,8 +111,7 @@ def features(n_slots: int) -> tuple[Feature, ...]:
 
 def _fingerprint() -> str:
     told = [astuple(feature)[:-1] for feature in (*USER_FEATURES, *SLOT_FEATURES)]  # the meaning is prose
-    digest = hashlib.sha256(repr((LAW_VERSION, N_USER_FEATURES, told)).encode()).hexdigest()
-    return f"{LAW_VERSION}-{digest[:16]}"
+    return f"{LAW_VERSION}-{crc32(repr((LAW_VERSION, N_USER_FEATURES, told)).encode()):08x}"
 
 
 # What a policy document was made for: names, units, ranges, encodings and order of all features, and their law.

@@ -7,7 +7,7 @@ import numpy as np
 from policies.batch.seen import Bools, Floats, Seen
 from policies.inputs import N_CHANNELS, inputs
 from policies.kinds.arms import Arms
-from policies.kinds.beta_arms import BetaArms, BetaArmsChooser
+from policies.kinds.beta_arms import BetaArms, Chooser
 
 
 class BatchArms:
@@ -33,7 +33,7 @@ class BatchBetaArms:
 
     def __init__(self, model: BetaArms, n_slots: int) -> None:
         self._means = np.asarray([a / (a + b) for a, b in zip(model.successes, model.failures, strict=True)])[:, None]
-        self._single = BetaArmsChooser(model, n_slots)
+        self._single = Chooser(model, n_slots)
 
     def preferences(self, seen: Seen, eligible: Bools) -> Floats:
         """Return the mean rate of each action, -inf where it is not eligible; shape (A, n)."""

@@ -46,7 +46,7 @@ class Arms:
     terms: tuple[SlotTerm, ...] = ()
 
 
-def read_arms(node: Node, n_slots: int) -> Arms:
+def read(node: Node, n_slots: int) -> Arms:
     """Read arms; faults are noted in the node."""
     fields = node.fields(("kind", "values"), ("terms",))
     listed = [] if fields["terms"].is_missing else fields["terms"].items(0, MAX_TERMS, "terms")
@@ -62,7 +62,7 @@ def _read_term(node: Node, n_slots: int) -> SlotTerm:
     return SlotTerm(entry.name if entry else "", fields["weight"].number())
 
 
-class ArmsChooser:
+class Chooser:
     """Arms made ready for n_slots."""
 
     def __init__(self, model: Arms, n_slots: int) -> None:

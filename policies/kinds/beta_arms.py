@@ -34,7 +34,7 @@ class BetaArms:
     failures: tuple[float, ...]
 
 
-def read_beta_arms(node: Node, n_slots: int) -> BetaArms:
+def read(node: Node, n_slots: int) -> BetaArms:
     """Read Beta arms; faults are noted in the node."""
     fields = node.fields(("kind", "successes", "failures"))
     n = n_actions(n_slots)
@@ -45,7 +45,7 @@ def read_beta_arms(node: Node, n_slots: int) -> BetaArms:
     return BetaArms(successes, failures)
 
 
-class BetaArmsChooser:
+class Chooser:
     """Beta arms made ready for n_slots."""
 
     inputs: tuple[str, ...] = ()

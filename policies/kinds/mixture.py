@@ -17,7 +17,8 @@ from policies.strict_json import Node
 from policies.vocabulary import action_names
 
 if TYPE_CHECKING:
-    from policies.document import Chooser, Model
+    from policies.document import Chooser as AnyChooser
+    from policies.document import Model
 
 MAX_PARTS = 10
 SUM_ERROR = 1e-12  # of the weights
@@ -46,7 +47,7 @@ class Mixture:
     parts: tuple[Part, ...]
 
 
-def read_mixture(node: Node, read_part: Callable[[Node, Node], tuple[Model, Exploration]]) -> Mixture:
+def read(node: Node, read_part: Callable[[Node, Node], tuple[Model, Exploration]]) -> Mixture:
     """Read a mixture; faults are noted in the node.
 
     Args:
@@ -69,11 +70,11 @@ class ReadyPart(NamedTuple):
     """A part made ready."""
 
     weight: float
-    chooser: Chooser
+    chooser: AnyChooser
     exploration: Exploration
 
 
-class MixtureChooser:
+class Chooser:
     """A mixture made ready; its preferences are the probabilities."""
 
     def __init__(self, parts: Sequence[ReadyPart], n_slots: int) -> None:

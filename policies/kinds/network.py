@@ -77,7 +77,7 @@ def _identity(values: list[float]) -> list[float]:
 ACTIVATIONS: dict[str, Callable[[list[float]], list[float]]] = {"relu": _relu, "tanh": _tanh, "identity": _identity}
 
 
-def read_network(node: Node, n_slots: int) -> Network:
+def read(node: Node, n_slots: int) -> Network:
     """Read a network; faults are noted in the node."""
     fields = node.fields(("kind", "inputs", "layers"))
     read = tuple(
@@ -124,7 +124,7 @@ def read_layer(node: Node, n_in: int) -> Layer:
     return Layer(weights, bias, fields["activation"].name(tuple(ACTIVATIONS)))
 
 
-class NetworkChooser:
+class Chooser:
     """A network made ready for n_slots."""
 
     def __init__(self, model: Network, n_slots: int) -> None:

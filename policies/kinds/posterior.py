@@ -74,7 +74,7 @@ class Posterior:
     optimism: float = 0.0
 
 
-def read_posterior(node: Node, n_slots: int) -> Posterior:
+def read(node: Node, n_slots: int) -> Posterior:
     """Read a posterior; faults are noted in the node."""
     fields = node.fields(("kind", "inputs", "layers", "heads"), ("optimism",))
     entries = fields["inputs"].items(1, MAX_WIDTH, "inputs")
@@ -108,7 +108,7 @@ def _read_head(node: Node, width: int) -> Believed | Known:
     return Believed(fields["mean"].numbers(1 + width), tuple(row.numbers(k + 1) for k, row in enumerate(rows)))
 
 
-class PosteriorChooser:
+class Chooser:
     """A posterior made ready for n_slots."""
 
     def __init__(self, model: Posterior, n_slots: int) -> None:

@@ -79,7 +79,7 @@ class Rules:
     default: Send | Literal["no_send"] = NO_SEND
 
 
-def read_rules(node: Node, n_slots: int) -> Rules:
+def read(node: Node, n_slots: int) -> Rules:
     """Read rules; faults are noted in the node."""
     fields = node.fields(("kind", "rules", "default"))
     rules = tuple(_read_rule(rule, n_slots) for rule in fields["rules"].items(0, MAX_RULES, "rules"))
@@ -137,7 +137,7 @@ def _read_action(node: Node, n_slots: int) -> Send | Literal["no_send"]:
     return Send(channels, slot, by)
 
 
-class RulesChooser:
+class Chooser:
     """Rules made ready for n_slots."""
 
     def __init__(self, model: Rules, n_slots: int) -> None:

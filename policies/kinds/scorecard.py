@@ -66,7 +66,7 @@ class Scorecard:
     terms: tuple[Weighted | Binned, ...]
 
 
-def read_scorecard(node: Node, n_slots: int) -> Scorecard:
+def read(node: Node, n_slots: int) -> Scorecard:
     """Read a scorecard; faults are noted in the node."""
     fields = node.fields(("kind", "threshold", "base", "terms"))
     terms = fields["terms"].items(0, MAX_TERMS, "terms")
@@ -94,7 +94,7 @@ def _read_term(node: Node, n_slots: int) -> Weighted | Binned:
     return Binned(name, thresholds, {name: column.numbers(len(thresholds) + 1) for name, column in points.items()})
 
 
-class ScorecardChooser:
+class Chooser:
     """A scorecard made ready for n_slots."""
 
     def __init__(self, model: Scorecard, n_slots: int) -> None:

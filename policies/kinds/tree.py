@@ -72,7 +72,7 @@ def leaves(node: Split | Leaf) -> Iterator[Leaf]:
         yield from leaves(node.otherwise)
 
 
-def read_tree(node: Node, n_slots: int) -> Tree:
+def read(node: Node, n_slots: int) -> Tree:
     """Read a tree; faults are noted in the node."""
     root = node.fields(("kind", "root"))["root"]
     found = Tree(_read_node(root, n_slots, 0))
@@ -103,7 +103,7 @@ def _read_node(node: Node, n_slots: int, depth: int) -> Split | Leaf:
 _Ready = tuple[int, float, "_Ready | tuple[float, ...]", "_Ready | None", tuple[str, str]]
 
 
-class TreeChooser:
+class Chooser:
     """A tree made ready for n_slots."""
 
     def __init__(self, model: Tree, n_slots: int) -> None:

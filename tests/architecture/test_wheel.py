@@ -12,6 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from policies.codec import write
+from policies.document import Document, Rules, Send
+from policies.limits import Cap, Constraints
 from tests.architecture.imports import PACKAGES, ROOT
 
 
@@ -42,6 +45,50 @@ def test_policies_import_from_the_wheel_alone(wheel: Path, tmp_path: Path) -> No
     done = run_on_the_wheel_alone(wheel, tmp_path, "import policies; print(policies.__file__)")
     assert done.returncode == 0, done.stderr
     assert Path(done.stdout.strip()) == tmp_path / "unpacked" / "policies" / "__init__.py"
+
+
+DECIDE = """
+import time
+began = time.perf_counter()
+import policies
+from policies.decide import load
+from policies.runtime import App, Campaign, Runtime
+ready = time.perf_counter()
+import datetime, pathlib, sys
+app = App(campaigns=(Campaign(name="digest", channels=("push",)),))
+runtime = Runtime(load(pathlib.Path("policy.json").read_bytes()), app)
+now = datetime.datetime(2026, 3, 2, 12, tzinfo=datetime.timezone.utc)
+user = runtime.new_user(now, permitted=("push",))
+answers = [runtime.decide(user, now + datetime.timedelta(hours=h), uniform=0.5) for h in (0, 1)]
+print([(a.send, a.channel, [why for _, _, why in a.suppressed]) for a in answers])
+print(sorted(name for name in sys.modules if name.startswith(("policies.ledger", "policies.service"))))
+print(ready - began)
+"""
+
+
+def test_the_installed_wheel_decides_and_starts_fast(wheel: Path, tmp_path: Path) -> None:
+    """By what pip installs without dependencies; the start is the best of five, as a busy machine delays some."""
+    env = tmp_path / "env"
+    venv.create(env, with_pip=False, symlinks=os.name == "posix")
+    python = env / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+    pip = [sys.executable, "-m", "pip", "--python", str(python), "install", "--quiet", "--no-deps", "--no-index"]
+    done = subprocess.run([*pip, str(wheel)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    limits = Constraints((Cap("one a day", 1, "day"),))
+    document = Document("always", 2, Rules((), Send(("push",), "first")), constraints=limits)
+    (tmp_path / "policy.json").write_text(write(document), encoding="utf-8")
+    starts = []
+    for _ in range(5):
+        done = subprocess.run(
+            [python, "-I", "-c", DECIDE], cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60
+        )
+        assert done.returncode == 0, done.stderr
+        answers, heavy, seconds = done.stdout.splitlines()
+        own = "the policy's own limit: cap one a day"
+        assert answers == str([("digest", "push", ["channel closed"]), (None, None, [own, "channel closed"])])
+        assert heavy == "[]"
+        starts.append(float(seconds))
+    assert min(starts) < 0.030, starts
 
 
 def test_the_empty_environment_is_empty(wheel: Path, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from policies.batch import BatchPolicy
 from policies.best_of_betas import best_of_betas
 from policies.decide import DecideError, decide
 from policies.document import Believed, Greedy, Posterior, Softmax
-from policies.kinds.posterior import PosteriorChooser
+from policies.kinds.posterior import Chooser
 from policies.vocabulary import N_SLOT_FEATURES, N_USER_FEATURES
 from tests.policies.documents import ALL, ARMS, BETA_ARMS, POSTERIOR, C, observation
 from tests.policies.random_documents import hard_observations
@@ -68,7 +68,7 @@ def test_a_belief_is_what_numpy_computes() -> None:
     """Mean and covariance as the textbook has them; for silence the candidate's input is 0."""
     observations, _ = hard_observations(POSTERIOR, np.random.default_rng(4), 30)
     model = replace(believed(), optimism=1.5)
-    chooser = PosteriorChooser(model, C)
+    chooser = Chooser(model, C)
     layer = model.layers[0]
     for row in observations:
         expected = [0.0]  # silence is known
@@ -87,7 +87,7 @@ def test_a_belief_is_what_numpy_computes() -> None:
 def test_a_head_for_silence_sees_an_average_candidate() -> None:
     model = replace(believed(), layers=(), heads={**believed().heads, "no_send": Believed((1.0, 2.0, 4.0), ROWS)})
     values = observation(send_load=7.0, slot0_relevance=2.0)
-    assert PosteriorChooser(model, C).preferences(values, ALL)[0] == 3.0  # 1 + 2 * (7 - 4) / 3 + 4 * 0
+    assert Chooser(model, C).preferences(values, ALL)[0] == 3.0  # 1 + 2 * (7 - 4) / 3 + 4 * 0
 
 
 ROWS = ((0.0,), (0.0, 0.0), (0.0, 0.0, 0.0))

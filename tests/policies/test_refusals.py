@@ -32,6 +32,7 @@ OF_EACH_KIND = {
 }
 GOLDEN = Path(__file__).parents[1] / "golden" / "document-refusals.txt"
 CHANGES = re.findall(r"^(\w+): (\S+) (?:= (.+)|removed)\n  (.+)$", GOLDEN.read_text(encoding="utf-8"), re.MULTILINE)
+WHOLE = "an object with version, vocabulary, name, n_slots, model, exploration"
 Steps = tuple[str | int, ...]
 
 
@@ -101,8 +102,14 @@ def test_faults_of_parity_vectors(field: str, value: object, message: str) -> No
         ('{"version": 1,}', "document: expected JSON, got what is not at line 1 column"),
         (b"\xff{}", "document: expected UTF-8, got byte 0xff at offset 0"),
         ("\ufeff{}", "document: expected JSON, got what is not at line 1 column 1 (Unexpected UTF-8 BOM"),
-        ("[1]", "document: expected an object with version, vocabulary, name, n_slots, model, exploration, got a list of 1"),
-        ("1e999", "document: expected an object with version, vocabulary, name, n_slots, model, exploration, got 1e999"),
+        (
+            "[1]",
+            "document: expected an object with version, vocabulary, name, n_slots, model, exploration, got a list of 1",
+        ),
+        (
+            "1e999",
+            "document: expected an object with version, vocabulary, name, n_slots, model, exploration, got 1e999",
+        ),
         ('{"version": 1, "version": 1}', "version: expected once, got it more than once"),
         ('{"version": NaN}', "version: expected one of 1, 2, the versions that this Kairos reads, got NaN"),
     ],
