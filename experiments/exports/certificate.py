@@ -10,8 +10,8 @@ import numpy as np
 
 from agents.baselines.document_agent import DocumentAgent
 from agents.distil.advantages import advantages
+from agents.distil.lessons import States
 from agents.distil.monotone import FATIGUE
-from agents.distil.trees import States
 from agents.problem import vocabulary_problem
 from experiments.compare import Difference
 from experiments.evaluation.evaluate import evaluate
