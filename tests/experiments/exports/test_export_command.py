@@ -140,6 +140,9 @@ def test_a_student_that_errs_is_found_out() -> None:
     odd = certify(TEACHER, longing, small(), n_users=8, n_state_users=32, seed=5)
     assert odd.risen > 0
     assert f"more fatigue raises its wish to send in {odd.risen:,} of {odd.tried:,} states" in odd.in_words()
+    closed = small().model_copy(update={"campaigns": small().campaigns[:0]})
+    with pytest.raises(ValueError, match="certify: expected states in which something could be sent, met none with 4"):
+        certify(TEACHER, TEACHER, closed, n_users=8, n_state_users=4, seed=5)
     with pytest.raises(ValueError, match="certify: expected a student of 4 slots, got 2"):
         certify(TEACHER, Document("two", 2, Rules(())), small(), n_users=8, seed=5)
 
