@@ -67,7 +67,7 @@ def compare(kind: str, n_states: int, n_one_by_one: int) -> None:
     agent, scenario = trained(kind)
     for is_exploring in (True, False):
         document = read(write(agent.to_policy(kind, is_exploring=is_exploring)))
-        seen = visited(document, scenario, max(64, n_states // 200), seed=77)
+        seen = visited(document, scenario, max(64, n_states // 100), seed=77)
         observations, masks = seen.observations[:n_states], seen.masks[:n_states]
         assert len(masks) == n_states
         of_agent = agent.probabilities(as_seen(document, observations), masks, is_exploring=is_exploring)
