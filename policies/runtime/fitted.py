@@ -97,8 +97,8 @@ class Fitted:
         catalogue: of the app.
 
     Raises:
-        ValueError: the policy's own limits speak of tags that the app's histories do not remember, or it may send
-            nothing that the app has.
+        ValueError: the policy's own limits speak of tags that the app's histories do not remember, or count other kinds
+            of messages; or it may send nothing that the app has.
     """
 
     def __init__(self, policy: Policy, catalogue: Catalogue) -> None:
@@ -115,6 +115,12 @@ class Fitted:
                     f"policy {document.name!r}: constraints.{fault}. Histories remember the tags of the app's own caps"
                 ) from None
             self._own_caps = document.constraints.cap_names
+            if self._own_caps and set(document.constraints.passes_caps) != set(limits.passes_caps):
+                raise ValueError(
+                    f"policy {document.name!r}: constraints.passes_caps: expected the app's "
+                    f"({', '.join(limits.passes_caps) or 'none'}), got {', '.join(document.constraints.passes_caps)}: "
+                    "a send is written down once, as one that caps count or do not"
+                )
         self._allowed = None if document.allowed_campaigns is None else frozenset(document.allowed_campaigns)
         if self._allowed is not None and catalogue.offers and not self._allowed & catalogue.offers.keys():
             raise ValueError(

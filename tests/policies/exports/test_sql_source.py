@@ -109,10 +109,7 @@ def test_parts_leave_nothing_behind() -> None:
 @pytest.mark.parametrize(
     ("document", "told"),
     [
-        (
-            replace(POSTERIOR, exploration=Thompson(), model=replace(POSTERIOR.model, optimism=0.0)),
-            "exploration thompson",
-        ),
+        (replace(POSTERIOR, exploration=Thompson()), "exploration thompson"),
         (replace(BETA_ARMS, exploration=Thompson()), "exploration thompson"),
         (replace(BETA_ARMS, exploration=Greedy(), fallback=Rules(())), "a fallback"),
     ],
