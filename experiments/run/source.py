@@ -203,7 +203,7 @@ def experiment_of(tree: Mapping[str, Any], seed: int | None = None, label: str =
 def experiment_schema() -> dict[str, Any]:
     """Return the JSON Schema by which an editor completes and checks an experiment's config."""
     arms = tuple(settings_class(kind) for kind in KINDS)
-    agent = Annotated[Union[arms], Field(discriminator="kind")]  # noqa: UP007
+    agent = Annotated[Union[arms], Field(discriminator="kind")] if len(arms) > 1 else arms[0]  # noqa: UP007
     return {"$schema": "https://json-schema.org/draft/2020-12/schema"} | experiment_class(agent).model_json_schema()
 
 
