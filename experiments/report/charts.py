@@ -103,7 +103,7 @@ def front_chart(
     """Return spots with intervals both ways, and the front: what nothing beats in both less x and more y."""
     xs = [v for spot in spots for v in (spot.x.low, spot.x.high, spot.x.value)]
     ys = [v for spot in spots for v in (spot.y.low, spot.y.high, spot.y.value)]
-    canvas, x_scale, y_scale = _panel(list(widened(xs, with_zero=True)), widened(ys, room=0.12), x_label, y_label)
+    canvas, x_scale, y_scale = _panel(list(widened([*xs, 0.0])), widened(ys, room=0.12), x_label, y_label)
     if y_scale.low < 0 < y_scale.high:
         canvas.line(_LEFT, y_scale(0), WIDTH - _RIGHT, y_scale(0), "zero")
     best = front(spots)
@@ -277,7 +277,9 @@ def _x_axis(canvas: Canvas, scale: Scale, top: float | None, foot: float, label:
     for value in marks:
         if top is not None:
             canvas.line(scale(value), top, scale(value), foot, "grid")
-        canvas.text(scale(value), foot + 16, tick_text(value, marks[1] - marks[0] if marks[1:] else 1), "", "middle")
+        text = tick_text(value, marks[1] - marks[0] if marks[1:] else 1)
+        half = len(text) * LETTER / 2  # the outermost stay on the picture
+        canvas.text(min(scale(value), canvas.width - half), foot + 16, text, "", "middle")
     canvas.line(scale.start, foot, scale.end, foot, "axis")
     canvas.text(scale.end, foot + 33, label, "small", "end")
 

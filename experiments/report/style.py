@@ -27,7 +27,7 @@ _SERIES = "\n".join(f".s{k} {{ --c: var(--c{k}); }}" for k in range(len(ON_LIGHT
 PICTURE_STYLE = f"""
 svg {{ font-family: {FONTS}; }}
 svg text {{ fill: var(--soft); font-size: 12px; }} svg text.strong {{ fill: var(--ink); }}
-svg text.in {{ fill: var(--paper); font-weight: 700; font-size: 10px; }} svg text.small {{ font-size: 10.5px; }}
+svg text.in {{ fill: var(--paper); font-weight: 700; font-size: 10px; }} svg text.small {{ font-size: 11px; }}
 svg .grid {{ stroke: var(--grid); }} svg .axis {{ stroke: var(--rule); }}
 svg .zero {{ stroke: var(--soft); stroke-dasharray: 3 3; }}
 svg .line {{ stroke: var(--c); fill: none; stroke-width: 2; stroke-linejoin: round; stroke-linecap: round; }}
@@ -60,17 +60,18 @@ p {{ margin: .5rem 0 .8rem; max-width: 44rem; }} a {{ color: var(--link); }}
 table {{ border-collapse: collapse; width: 100%; font-size: .9rem; line-height: 1.35; }}
 th {{ text-align: left; color: var(--soft); font-weight: 550; border-bottom: 1.5px solid var(--rule);
   vertical-align: bottom; }}
-td, th {{ padding: .36rem .9rem .36rem 0; }} td + td, th + th {{ text-align: right; }}
+td, th {{ padding: .36rem .9rem .36rem 0; }}
+thead th + th, tbody td {{ text-align: right; }} tbody td {{ white-space: nowrap; }}
 td {{ border-bottom: 1px solid var(--grid); font-variant-numeric: tabular-nums; vertical-align: top; }}
 tbody th {{ color: var(--ink); border-bottom: 1px solid var(--grid); vertical-align: top; }}
-table.words td + td, table.words th + th {{ text-align: left; }}
+table.words th + th, table.words td {{ text-align: left; white-space: normal; }}
 .up {{ color: var(--good); }} .down {{ color: var(--bad); }} .best th, .best td {{ font-weight: 650; }}
 figure {{ margin: 0; min-width: 0; break-inside: avoid; }}
 figure svg, img {{ display: block; width: 100%; height: auto; }}
 img {{ background: #fff; border-radius: 4px; }}
 .figures {{ display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 24rem), 1fr)); gap: 1.6rem 2rem;
   margin: 1rem 0; }}
-.figures figure:only-child {{ max-width: 36rem; }}
+.figures figure:only-child {{ max-width: 32rem; }}
 figure h3 {{ margin: 0 0 .1rem; }} figcaption {{ margin-top: .35rem; }}
 .legend {{ display: flex; flex-wrap: wrap; gap: .1rem 1rem; list-style: none; padding: 0; margin: .3rem 0 0;
   font-size: .85rem; }}
@@ -83,7 +84,7 @@ figure h3 {{ margin: 0 0 .1rem; }} figcaption {{ margin-top: .35rem; }}
 .label p {{ margin: .4rem 0 0; font-size: .82rem; color: var(--soft); }}
 code, pre {{ font: .88em/1.5 ui-monospace, "SF Mono", Menlo, Consolas, "DejaVu Sans Mono", monospace; }}
 pre {{ background: var(--card); padding: .7rem .9rem; overflow-x: auto; border-radius: 4px; white-space: pre-wrap; }}
-td code {{ overflow-wrap: anywhere; }}
+td code, .words td {{ overflow-wrap: anywhere; }}
 nav ol {{ columns: 2 14rem; padding-left: 1.3rem; font-size: .92rem; margin: .4rem 0; }}
 details > summary {{ cursor: pointer; color: var(--link); }}
 {PICTURE_STYLE}

@@ -10,7 +10,7 @@ from experiments.report.page import Mark, escape
 from experiments.report.style import COLOUR_STYLE, PICTURE_STYLE
 from experiments.report.words import MINUS
 
-WIDTH = 440.0  # of a picture; a phone shows nine tenths of it, so that 12 units of letters stay readable
+WIDTH = 400.0  # of a picture; a phone shows nine tenths of it, so that 11 units of letters stay readable
 LETTER = 6.4  # width of a letter at 12 units, about
 
 

@@ -6,6 +6,7 @@ import math
 
 DASH = "\N{EN DASH}"
 MINUS = "\N{MINUS SIGN}"
+NO_BREAK = "\N{NO-BREAK SPACE}"
 
 
 def number(value: float | None, digits: int = 2, *, signed: bool = False) -> str:
@@ -19,27 +20,29 @@ def number(value: float | None, digits: int = 2, *, signed: bool = False) -> str
 
 
 def digits_for(*values: float | None) -> int:
-    """Return how many digits after the point tell some values apart from 0: two significant ones of the smallest."""
+    """Return how many digits after the point give the largest of some values two significant ones, at most 6."""
     sizes = [abs(value) for value in values if value is not None and math.isfinite(value) and value]
     if not sizes:
         return 2
-    return min(max(1 - math.floor(math.log10(max(sizes))) + 1, 0), 6)
+    return min(max(1 - math.floor(math.log10(max(sizes))), 0), 6)
 
 
 def spread(mean: float | None, low: float | None, high: float | None, *, signed: bool = True) -> str:
-    """Return a mean and its interval, `+0.123 (0.101 to 0.145)`; the mean alone where there is no interval."""
-    digits = digits_for(mean, low, high)
-    text = number(mean, digits, signed=signed)
+    """Return a mean and its interval, `+0.123 (0.101 to 0.145)`; the mean alone where there is no interval.
+
+    As many digits as give half the interval's width two significant ones: more would be noise.
+    """
     if low is None or high is None or not (math.isfinite(low) and math.isfinite(high)):
-        return text
-    return f"{text} ({number(low, digits)} to {number(high, digits)})"
+        return number(mean, digits_for(mean), signed=signed)
+    digits = digits_for((high - low) / 2 or mean)
+    return f"{number(mean, digits, signed=signed)} ({number(low, digits)} to {number(high, digits)})"
 
 
 def share(value: float | None, digits: int = 1) -> str:
     """Return a share as per cent."""
     if value is None or not math.isfinite(value):
         return DASH
-    return f"{number(100 * value, digits)} %"
+    return f"{number(100 * value, digits)}{NO_BREAK}%"
 
 
 def duration(seconds: float) -> str:

@@ -182,8 +182,8 @@ def test_gains_by_segment_are_over_the_same_users() -> None:
             assert segments["gain_eur"][k] == pytest.approx(own.mean())
             assert segments["gain_high"][k] == pytest.approx(own.mean() + half, rel=1e-3)
     assert all(math.isnan(gain) for gain in segment_columns("eager", watched, found)["gain_eur"])  # type: ignore[arg-type]
+    few = evaluate(None, scenario(calendar__horizon_days=DAYS), 9, 3, name="few")
     with pytest.raises(ValueError, match="'eager' and 'few' cannot be compared: they are of 60 and 9 users"):
-        few = evaluate(None, scenario(calendar__horizon_days=DAYS), 9, 3, name="few")
         segment_columns("eager", watched, found, few)
 
 
