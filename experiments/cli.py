@@ -31,6 +31,10 @@ COMMANDS = {
         "Check, show, seal, sign and verify policy documents.",
     ),
     "record": ("experiments.recording.record_command:record", "Log every decision of a policy, and what followed."),
+    "robustness": (
+        "experiments.robustness.robustness_command:robustness",
+        "Try policies in worlds that they were not made in.",
+    ),
     "rollout": (
         "experiments.exports.rollout_command:rollout",
         "What a new policy would change, and a ramp for it.",
