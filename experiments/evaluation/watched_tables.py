@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from experiments.compare import Estimate
-from experiments.evaluation.outcomes import Evaluation
+from experiments.evaluation.outcomes import Evaluation, require_same_users
 from experiments.evaluation.watching import Watched
 from simulator.measures import ratio
 from simulator.records import MONEY, NANO, Metric
@@ -85,16 +85,24 @@ def hour_columns(policy: str, watched: Watched) -> Columns:
     }
 
 
-def segment_columns(policy: str, watched: Watched, evaluation: Evaluation) -> Columns:
+def segment_columns(
+    policy: str, watched: Watched, evaluation: Evaluation, reference: Evaluation | None = None
+) -> Columns:
     """Return `segments`: one row a segment; per user the mean of each outcome, and `<name>_se`, its standard error.
 
-    Columns: policy, segment, users, then sends, opens, opt_outs, churns, retained, value_eur, each with its `_se`. NaN
-    where the segment has nobody, or one user for an error.
+    Columns: policy, segment, users, then sends, opens, opt_outs, churns, retained, value_eur, each with its `_se`; then
+    gain_eur, gain_low, gain_high: value over the reference, of the same users with the same luck. NaN where the segment
+    has nobody, where an error would be of one user, and for gains without a reference.
+
+    Args:
+        reference: the run that gains are over.
 
     Raises:
-        ValueError: evaluation and watched are not of the same run.
+        ValueError: evaluation and watched are not of the same run, or the reference is of other users.
     """
     _require_same_run(watched, evaluation)
+    if reference is not None:
+        require_same_users(evaluation, reference)
     groups = [watched.segment == k for k in range(len(watched.segments))]
     columns: Columns = {
         "policy": [policy] * len(groups),
@@ -107,7 +115,15 @@ def segment_columns(policy: str, watched: Watched, evaluation: Evaluation) -> Co
         means = [mean_of(each[rows]) for rows in groups]
         columns[name] = [mean.mean for mean in means]
         columns[f"{name}_se"] = [mean.standard_error for mean in means]
-    return columns
+    gained = np.full(len(evaluation), np.nan)
+    if reference is not None:
+        gained = (evaluation.value_nano - reference.value_nano) / NANO
+    gains = [mean_of(gained[rows]) for rows in groups]
+    return columns | {
+        "gain_eur": [gain.mean for gain in gains],
+        "gain_low": [gain.low for gain in gains],
+        "gain_high": [gain.high for gain in gains],
+    }
 
 
 def harm_columns(policy: str, watched: Watched, evaluation: Evaluation, level: TiredLevel) -> Columns:

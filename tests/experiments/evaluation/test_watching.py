@@ -170,6 +170,23 @@ def test_tables_hold_the_sums() -> None:
     assert segments["value_eur_se"][one] == pytest.approx(own.std(ddof=1) / math.sqrt(len(own)))
 
 
+def test_gains_by_segment_are_over_the_same_users() -> None:
+    found, watched = watched_run()
+    silent = evaluate(None, scenario(calendar__horizon_days=DAYS), 60, 3, name="silence")
+    segments = segment_columns("eager", watched, found, silent)
+    gained = (found.value_nano - silent.value_nano) / NANO
+    for k in range(len(watched.segments)):
+        own = gained[watched.segment == k]
+        if len(own) > 1:
+            half = 1.96 * own.std(ddof=1) / math.sqrt(len(own))
+            assert segments["gain_eur"][k] == pytest.approx(own.mean())
+            assert segments["gain_high"][k] == pytest.approx(own.mean() + half, rel=1e-3)
+    assert all(math.isnan(gain) for gain in segment_columns("eager", watched, found)["gain_eur"])  # type: ignore[arg-type]
+    few = evaluate(None, scenario(calendar__horizon_days=DAYS), 9, 3, name="few")
+    with pytest.raises(ValueError, match="'eager' and 'few' cannot be compared: they are of 60 and 9 users"):
+        segment_columns("eager", watched, found, few)
+
+
 def test_a_tenth_of_the_references_own_sends_go_to_the_tired() -> None:
     found, watched = watched_run()
     level = tired_level("eager", watched)
