@@ -44,7 +44,8 @@ class PairedRuns:
         if not gain.is_clear:
             return f"{self.policy} could not be told apart: {gain.mean:+.3f} EUR a user in {self.other} ({interval})."
         verb = "more" if gain.mean > 0 else "less"
-        return f"{self.policy} brings {abs(gain.mean):.3f} EUR a user {verb} in {self.other} than in {self.first} ({interval})."
+        size = f"{abs(gain.mean):.3f} EUR a user {verb}"
+        return f"{self.policy} brings {size} in {self.other} than in {self.first} ({interval})."
 
 
 @dataclass(frozen=True)
@@ -136,6 +137,6 @@ def _paired(first: KeptRun, first_name: str, other: KeptRun, other_name: str) ->
             raise RunError(f"{path}: damaged: {error}") from None
         if ours.schema.metadata != theirs.schema.metadata or len(ours) != len(theirs):
             continue  # other users, or another span
-        values = [np.asarray(table["expected_nano"], np.int64) for table in (ours, theirs)]
-        found.append(PairedRuns(path.stem, first_name, other_name, difference(*values, NANO)))
+        now, before = (np.asarray(table["expected_nano"], np.int64) for table in (ours, theirs))
+        found.append(PairedRuns(path.stem, first_name, other_name, difference(now, before, NANO)))
     return found

@@ -10,7 +10,8 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from experiments.plots import BASE, COLOURS, DOTS_PER_INCH, FAINT, INK, STYLE
+from experiments.plots import DOTS_PER_INCH, STYLE
+from experiments.report.colours import BASE, COLOURS, FAINT, INK
 from experiments.results import whole_file
 
 if TYPE_CHECKING:

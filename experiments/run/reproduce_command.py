@@ -37,16 +37,15 @@ def reproduce(ctx: click.Context, folder: Path, threads: int | None, is_json: bo
         read_run(folder)  # before the libraries that run it
         from experiments.run.reproduce import reproduce as run_again
 
-        with TemporaryDirectory(prefix="kairos-") as work:
-            with interruptible("Stopping; nothing is kept of a reproduction.") as is_interrupted:
-                found = run_again(folder, Path(work), is_interrupted=is_interrupted, is_quiet=is_json)
+        told = "Stopping; nothing is kept of a reproduction."
+        with TemporaryDirectory(prefix="kairos-") as work, interruptible(told) as is_interrupted:
+            found = run_again(folder, Path(work), is_interrupted=is_interrupted, is_quiet=is_json)
     except Interrupted:
         ctx.exit(INTERRUPTED)
     except RunError as error:
         raise click.ClickException(str(error)) from None
     if is_json:
-        told = {"is_equal": found.is_equal, **vars(found)}
-        click.echo(json.dumps(told, indent=1))
+        click.echo(json.dumps({"is_equal": found.is_equal, **vars(found)}, indent=1))
     else:
         _print(folder, found)
     ctx.exit(0 if found.is_equal else 1)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from experiments.report.run_page import write_run_page
 from experiments.results import write_json
 from experiments.run.config import TrainedAgent, TunedBaseline
 from experiments.run.faults import told_by
@@ -77,17 +78,8 @@ def run_experiment(
             "files": hashes(folder),
         }
         write_json(folder / MANIFEST, manifest)
-        _write_report(folder)
+        write_run_page(folder, folder / REPORT)
         where.finish()
-
-
-def _write_report(folder: Path) -> None:
-    """Write the page, which reads the folder alone."""
-    try:
-        from experiments.report.run_page import write_run_page
-    except ModuleNotFoundError:
-        return
-    write_run_page(folder, folder / REPORT)
 
 
 def n_stages(experiment: Experiment) -> int:

@@ -15,11 +15,8 @@ if TYPE_CHECKING:
 
 # What is shown of a contender: its heading, the outcome, by how much it is multiplied, and its digits.
 SHOWN = (
-    ("sends a week", "sends_per_user_week", 1.0, 2),
-    ("opt-outs per 100", "opt_outs", 100.0, 1),
-    ("left per 100", "churns", 100.0, 1),
-    ("retained, %", "retained", 100.0, 1),
-    ("satisfaction", "satisfaction", 1.0, 3),
+    ("sends/week", "sends_per_user_week", 1.0, 2),
+    ("opt-outs/100", "opt_outs", 100.0, 1),
 )
 
 
@@ -30,14 +27,17 @@ def outcome_table(outcomes: pl.DataFrame, reference: str) -> Table:
         outcomes: `measures/outcomes`.
         reference: the contender that differences are from.
     """
-    table = Table("contender", "kind", "EUR a user", f"over {reference}", box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("contender", overflow="fold", min_width=16)
+    table.add_column("EUR/user", justify="right")
+    table.add_column(f"over {reference}, 95 %", min_width=26)
     for heading, *_ in SHOWN:
         table.add_column(heading, justify="right")
     by_policy = _by_policy(outcomes)
     for policy, rows in sorted(by_policy.items(), key=lambda item: -item[1]["value_eur"]["mean"]):
         value = rows["value_eur"]
         cells = [_scaled(rows.get(outcome), scale, digits) for _, outcome, scale, digits in SHOWN]
-        table.add_row(policy, value["kind"], f"{value['mean']:.3f}", gain_words(value), *cells)
+        table.add_row(policy, f"{value['mean']:.3f}", gain_words(value), *cells)
     return table
 
 

@@ -17,7 +17,7 @@ from experiments.offline.evaluation import OfflineEvaluation
 from experiments.offline.logs.episodes import ledger_trajectories
 from experiments.offline.logs.logged import Floats
 from experiments.offline.sequential_evaluation import evaluate_trajectories
-from experiments.recording.logging_policies import LoggingPolicy, uniform_policy
+from experiments.recording.logging_policies import LoggingPolicy
 from experiments.recording.record import NOTHING, Shard, journal_rows, ledger_header, record
 from experiments.results import write_json, write_scenario
 from experiments.run.config import RANDOM
@@ -31,6 +31,7 @@ from experiments.run.source import Experiment
 from experiments.run.stages.contenders import Ready, deciding
 from policies.batch.policy import BatchPolicy
 from policies.codec import content_hash, write
+from policies.document import Document, Epsilon, Rules
 from policies.ledger import LedgerWriter
 from simulator.config import Scenario
 from simulator.environments.vector import NotifyVectorEnv
@@ -60,7 +61,7 @@ def judge_offline(experiment: Experiment, contenders: list[Ready], folder: Path,
     assert about is not None, "an experiment without a log is not judged by one"
     progress.stage(f"recording a log of {about.log}, {about.n_users:,} users, and judging by it")
     world = _world(experiment.scenario, about)
-    logger = _logger(about.log, contenders, config.n_slots)
+    logger = _logger(about, contenders, config.n_slots)
     place = folder / LEDGER / about.log
     _record(experiment, world, logger, place, progress)
     log, told = ledger_trajectories(place, about.discount_per_day)
@@ -88,20 +89,20 @@ def _world(scenario: Scenario, about: OfflineSettings) -> Scenario:
     return scenario.model_copy(update={"calendar": scenario.calendar.model_copy(update=changes)})
 
 
-def _logger(name: str, contenders: list[Ready], n_slots: int) -> LoggingPolicy:
+def _logger(about: OfflineSettings, contenders: list[Ready], n_slots: int) -> LoggingPolicy:
     """Return the policy that makes the log.
 
     Raises:
         RunError: it has no document, so that nobody knows its probabilities.
     """
-    if name == RANDOM:
-        return uniform_policy(n_slots)
-    contender = next(each for each in contenders if each.name == name)
-    if contender.document is None:
-        raise RunError(f"offline: log: {name!r} cannot make a log: {contender.no_document}.")
-    document = contender.document
+    document = Document(RANDOM, n_slots, Rules(()), Epsilon(about.random_prob))
+    if about.log != RANDOM:
+        contender = next(each for each in contenders if each.name == about.log)
+        if contender.document is None:
+            raise RunError(f"offline: log: {about.log!r} cannot make a log: {contender.no_document}.")
+        document = contender.document
     return LoggingPolicy(
-        name, content_hash(document), write(document), 1 + 2 * n_slots, BatchPolicy(document).probabilities
+        about.log, content_hash(document), write(document), 1 + 2 * n_slots, BatchPolicy(document).probabilities
     )
 
 
