@@ -21,7 +21,8 @@ DAILY = Sender(kind="hours", hours=(18,), per_week=7.0)
 
 
 PAID = [k for k, campaign in enumerate(load_scenario("news").campaigns) if campaign.budget_eur is not None]
-UNPAID: dict[str, object] = {f"campaigns.{k}.budget_eur": None for k in PAID}  # what users share, they are settled over together
+# What users share, they are settled over together.
+UNPAID: dict[str, object] = {f"campaigns.{k}.budget_eur": None for k in PAID}
 
 
 def small(n_users: int = 203, days: int = 12) -> Scenario:
