@@ -59,6 +59,7 @@ def sweep(
     except KeyboardInterrupt:
         click.echo("Interrupted; what is done is kept. The same command goes on.", err=True)
         ctx.exit(INTERRUPTED)
+    _page(folder.path)
     _print(result, folder.path)
     if result.faults:
         ctx.exit(1)
@@ -74,6 +75,15 @@ def _engine(name: str, n_workers: int, address: str) -> Engine:
     from experiments.sweep.ray_engine import run_on_ray
 
     return partial(run_on_ray, trial=TRIAL, n_workers=n_workers, address=address)
+
+
+def _page(folder: Path) -> None:
+    """Write the report, where there is anything to report."""
+    from experiments.report.sweep_page import write_sweep_page
+
+    if list(folder.glob("*/*/summary.json")):
+        with writing():
+            write_sweep_page(folder, folder / "report.html")
 
 
 class _Told:
@@ -105,3 +115,5 @@ def _print(result: Result, folder: Path) -> None:
     told += f"; {len(result.faults):,} failed, see {folder / 'failed.json'}" if result.faults else ""
     console.print(f"{told}.")
     console.print(f"Table: {folder / 'table.parquet'}, {result.table.height:,} rows", soft_wrap=True)
+    if (folder / "report.html").is_file():
+        console.print(f"Report: {folder / 'report.html'}", soft_wrap=True)

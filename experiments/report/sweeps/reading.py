@@ -156,7 +156,7 @@ def _objective(config: dict[str, Any], rows: Rows, folder: Path) -> Objective:
     policy = str(asked.get("policy") or best or of_outcome[0]["policy"])
     if policy not in gains:
         raise ReportError(f"{folder / TABLE}: expected rows of policy {policy!r}; got {', '.join(map(str, gains))}")
-    return Objective(outcome, policy, is_more, policy in differing)
+    return Objective(outcome, policy, is_more, policy in differing and asked.get("of") != "mean")
 
 
 def _results(rows: Rows, objective: Objective) -> dict[str, float]:
