@@ -17,9 +17,9 @@ OUTCOMES = Path("measures", "outcomes.parquet")
 def table_of(folder: Path) -> pl.DataFrame:
     """Return a row for each trial, contender and outcome.
 
-    Columns: `trial` (its folder), `setting` (its number), `seed`, one for each field that was swept, then those of a run's
-    `measures/outcomes.parquet`. Trials without a result have no rows. A field whose values are of several kinds, or are
-    lists, is text (JSON).
+    Columns: `trial` (its folder), `setting` (its number), `seed`, one for each field that was swept, then those of a
+    run's `measures/outcomes.parquet`. Trials without a result have no rows. A field whose values are of several kinds,
+    or are lists, is text (JSON).
 
     Raises:
         SweepError: the folder is no sweep's.
