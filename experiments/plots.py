@@ -18,12 +18,10 @@ from matplotlib.figure import Figure
 
 from experiments.compare import Comparison, Effect
 from experiments.headlines import comparison_headline, daily_gain_eur, run_headline
+from experiments.report.colours import BASE, COLOURS, FAINT, GRID, INK, LOSS
 from simulator.measures import Measures, Retention, ratio
 from simulator.records import MONEY, NANO, Floats, Metric
 
-INK, FAINT, GRID, LOSS = "#222222", "#767676", "#E4E4E4", "#D55E00"
-BASE = "#8A8A8A"
-COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#7F5FA8", "#5B5B00")
 STYLE: Any = {  # the library's type lists every setting that there is
     "font.family": "sans-serif",
     "font.sans-serif": ["DejaVu Sans"],

@@ -10,7 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from experiments.agent_study.report import Found
-from experiments.plots import DOTS_PER_INCH, FAINT, INK, STYLE
+from experiments.plots import DOTS_PER_INCH, STYLE
+from experiments.report.colours import FAINT, INK
 from experiments.results import whole_file
 
 ROLE_COLOURS = {"baseline": "#8A8A8A", "bandit": "#E69F00", "learner": "#0072B2", "oracle": "#009E73"}

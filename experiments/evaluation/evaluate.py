@@ -16,6 +16,7 @@ import numpy as np
 from agents.agent import Agent
 from agents.problem import Problem, problem_of
 from experiments.evaluation.outcomes import RETENTION_DAYS, Evaluation, Ints
+from experiments.evaluation.watching import Watcher
 from simulator.compiled import on_threads
 from simulator.config import Scenario
 from simulator.environments.lenses.layer import Lens
@@ -50,6 +51,7 @@ def evaluate(
     n_threads: int | None = None,
     chunk_users: int = CHUNK_USERS,
     on_day: Callable[[int, int], None] | None = None,
+    watcher: Watcher | None = None,
     **arguments: Any,
 ) -> Evaluation:
     """Run an agent over users, from the first decision of each to its end.
@@ -67,6 +69,7 @@ def evaluate(
         n_threads: of the simulator; None: as many as there are.
         chunk_users: users side by side. Of an agent that draws, another number draws otherwise.
         on_day: called with days done of all days to do, over all chunks.
+        watcher: a new one, that sees what happens by day, hour and segment; it changes nothing.
         arguments: of `NotifyVectorEnv`: `n_slots`, `horizon_days`, `epoch_hours`, `mode`, `trigger`, ...
 
     Raises:
@@ -80,7 +83,7 @@ def evaluate(
     with threads_or_all(n_threads):
         for start in range(0, n_users, chunk_users):
             env = NotifyVectorEnv(min(chunk_users, n_users - start), scenario, autoresets=False, **arguments)
-            for days, all_days in _lives(env, lenses, agent, seed + start, is_exploring):
+            for days, all_days in _lives(env, lenses, agent, seed + start, is_exploring, watcher):
                 if on_day is not None:
                     chunk, n_chunks = start // chunk_users, -(-n_users // chunk_users)
                     on_day(chunk * all_days + days, n_chunks * all_days)
@@ -94,13 +97,20 @@ def threads_or_all(n_threads: int | None) -> AbstractContextManager[None]:
 
 
 def _lives(
-    env: NotifyVectorEnv, lenses: Sequence[Lens], agent: Agent | None, seed: int, is_exploring: bool
+    env: NotifyVectorEnv,
+    lenses: Sequence[Lens],
+    agent: Agent | None,
+    seed: int,
+    is_exploring: bool,
+    watcher: Watcher | None,
 ) -> Iterator[tuple[int, int]]:
     """Let everybody at the seats live to the end; yield the days that all have behind them, and how many there are."""
     seen: Any = wrap(env, *lenses) if lenses else env
     observations, _ = seen.reset(seed=seed)
     if agent is not None:
         _require_fitting(agent, problem_of(seen))
+    if watcher is not None:
+        watcher.sat_down(env)
     rng = np.random.default_rng(seed)
     n_days = env.scenario.calendar.horizon_days
     told, n_steps = 0, 0
@@ -110,7 +120,10 @@ def _lives(
         rows = np.flatnonzero(masks[:, 1:].any(axis=1) & ~env.is_over) if agent is not None else ()
         if agent is not None and len(rows):
             actions[rows] = agent.act(observations[rows], masks[rows] != 0, rng, is_exploring=is_exploring).actions
+        wishes = None if watcher is None else watcher.wished(env, actions)
         observations = seen.step(actions)[0]
+        if watcher is not None:
+            watcher.stepped(env, wishes)
         n_steps += 1
         if n_steps % STEPS_A_LOOK == 0 or env.is_over.all():
             hours = env.seats.users["now_hours"][~env.is_over]
@@ -118,6 +131,8 @@ def _lives(
             if days > told:
                 told = days
                 yield days, n_days
+    if watcher is not None:
+        watcher.ended(env)
 
 
 def _require_fitting(agent: Agent, problem: Problem) -> None:

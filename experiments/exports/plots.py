@@ -10,7 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from experiments.exports.explain import Explanation, Turn
-from experiments.plots import COLOURS, DOTS_PER_INCH, FAINT, GRID, INK, STYLE
+from experiments.plots import DOTS_PER_INCH, STYLE
+from experiments.report.colours import COLOURS, FAINT, GRID, INK
 from experiments.results import whole_file
 from policies.vocabulary import action_names
 

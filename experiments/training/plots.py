@@ -13,7 +13,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Page
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from experiments.plots import BASE, COLOURS, DOTS_PER_INCH, FAINT, INK, LOSS, STYLE
+from experiments.plots import DOTS_PER_INCH, STYLE
+from experiments.report.colours import BASE, COLOURS, FAINT, INK, LOSS
 from experiments.training.figures import Figures
 from simulator.records import Floats
 

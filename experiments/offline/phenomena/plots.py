@@ -12,7 +12,8 @@ from matplotlib.figure import Figure
 from experiments.offline.logs.logged import Floats
 from experiments.offline.phenomena.horizons import HorizonErrors
 from experiments.offline.phenomena.learned import DISCOUNTS, LearnedFromLogs
-from experiments.plots import DOTS_PER_INCH, FAINT, INK, STYLE
+from experiments.plots import DOTS_PER_INCH, STYLE
+from experiments.report.colours import FAINT, INK
 from experiments.results import whole_file
 
 COLOURS = {

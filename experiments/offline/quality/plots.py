@@ -17,7 +17,8 @@ from agents.agent import Floats
 from experiments.offline.quality.calibration import Calibration
 from experiments.offline.quality.classification import RocCurve
 from experiments.offline.quality.uplift_report import UpliftQuality
-from experiments.plots import BASE, COLOURS, DOTS_PER_INCH, FAINT, STYLE
+from experiments.plots import DOTS_PER_INCH, STYLE
+from experiments.report.colours import BASE, COLOURS, FAINT
 from experiments.results import whole_file
 
 SIZE_INCHES = (7.6, 6.4)

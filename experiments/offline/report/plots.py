@@ -12,7 +12,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from experiments.offline.evaluation import OfflineEvaluation
-from experiments.plots import COLOURS, DOTS_PER_INCH, FAINT, INK, LOSS, STYLE
+from experiments.plots import DOTS_PER_INCH, STYLE
+from experiments.report.colours import COLOURS, FAINT, INK, LOSS
 from experiments.results import whole_file
 
 
