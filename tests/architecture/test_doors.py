@@ -45,7 +45,7 @@ DOORS = (
         "policies/service/",
     ),
 )
-ONE_FILE_ONLY = ("ray",)
+ONE_FILE_ONLY = ("ray", "mlflow", "optuna")
 
 
 def forced_doors(imports: list[Import]) -> list[str]:

@@ -12,7 +12,7 @@ from experiments.run.source import Experiment, load_experiment
 
 CHANGES: dict[str, object] = {
     "horizon_days": 8,
-    "contenders.cap.baseline": "fixed_hour",
+    "contenders.cap.baseline": "random",
     "contenders.linear-thompson.environment.n_users": 16,
     "contenders.linear-thompson.environment.spread_hours": 0,
     "contenders.linear-thompson.credit.window_hours": 24.0,
