@@ -1,4 +1,4 @@
-"""`kairos config`: check, show and list configs, of scenarios, trainings and log mappings, and write their schemas.
+"""`kairos config`: check, show and list configs, of scenarios, trainings, log mappings and worlds; write their schemas.
 
 The libraries that read a config are imported inside the commands, because help must come at once.
 """
@@ -16,7 +16,7 @@ from experiments.faults import ConfigError
 
 @click.group()
 def config() -> None:
-    """Check, show and list configs: scenarios, trainings and mappings of logs."""
+    """Check, show and list configs: scenarios, trainings, mappings of logs and worlds."""
 
 
 @config.command()
@@ -38,7 +38,7 @@ def check(ctx: click.Context, paths: tuple[str, ...]) -> None:
 
 
 @config.command()
-@click.argument("kind", type=click.Choice(["scenario", "training", "log-mapping"]), default="scenario")
+@click.argument("kind", type=click.Choice(["scenario", "training", "log-mapping", "worlds"]), default="scenario")
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="File to write; default: standard output.")
 def schema(kind: str, out: Path | None) -> None:
     """Write the JSON Schema by which an editor completes a config; default: that of scenarios."""
@@ -46,6 +46,8 @@ def schema(kind: str, out: Path | None) -> None:
         from experiments.config import scenario_schema as schema_of
     elif kind == "log-mapping":
         from experiments.offline.logs.mapping import mapping_schema as schema_of
+    elif kind == "worlds":
+        from experiments.robustness.worlds import worlds_schema as schema_of
     else:
         from experiments.training.source import training_schema as schema_of
 
@@ -76,9 +78,10 @@ def show(source: str, is_json: bool, settings: tuple[str, ...]) -> None:
 
 @config.command("list")
 def list_() -> None:
-    """List what comes with the package: scenarios, trainings and mappings of logs, by name and title."""
+    """List what comes with the package: scenarios, trainings, mappings of logs and worlds, by name and title."""
     from experiments.config import load_scenario, preset_names
     from experiments.offline.logs.mapping import load_mapping, mapping_names
+    from experiments.robustness.worlds import STANDARD, load_worlds
     from experiments.training.source import title_of, training_names
 
     width = 2 + max(map(len, (*preset_names(), *training_names(), *mapping_names())))
@@ -91,10 +94,13 @@ def list_() -> None:
     click.echo("\nMappings of logs")
     for name in mapping_names():
         click.echo(f"  {name:<{width}}{load_mapping(name).name}")
+    click.echo("\nWorlds, of kairos robustness")
+    for world in load_worlds(STANDARD):
+        click.echo(f"  {world.name:<{width}}{world.sentence}")
 
 
 def _load(source: str, settings: tuple[str, ...]) -> dict[str, Any]:
-    """Return a scenario, a training or a mapping as plain data, every value resolved.
+    """Return a scenario, a training, a mapping or a file of worlds as plain data, every value resolved.
 
     What it is, its `kind` says; a name that two have is the scenario's, then the training's.
     """
@@ -108,4 +114,8 @@ def _load(source: str, settings: tuple[str, ...]) -> dict[str, Any]:
 
     if source not in preset_names() and (source in mapping_names() or is_mapping(source)):
         return load_mapping(source, overrides).model_dump(mode="json")
+    from experiments.robustness.worlds import STANDARD, is_worlds, worlds_file
+
+    if source == STANDARD or is_worlds(source):
+        return worlds_file(source, overrides).model_dump(mode="json")
     return scenario_tree(load_scenario(source, overrides))
