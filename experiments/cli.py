@@ -43,6 +43,7 @@ COMMANDS = {
     "service-log": ("experiments.serve_command:service_log", "Write what a service has decided into a ledger."),
     "simulate": ("experiments.simulate:simulate", "Run one policy and measure what it comes to."),
     "study": ("experiments.agent_study.study_command:study", "Hold every agent against tuned baselines."),
+    "sweep": ("experiments.sweep.sweep_command:sweep", "Run an experiment under many settings and seeds."),
     "train": ("experiments.training.train_command:train", "Train an agent; go on where a training stopped."),
 }
 

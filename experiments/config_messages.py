@@ -142,6 +142,8 @@ def _explain(details: ErrorDetails, at: _Visit) -> Iterator[tuple[Path, str]]:
             is_open = not entries or entries[-1] is Ellipsis
             expected = f"at most {context['max_length']} entries" if is_open else f"{len(entries)} values"
             yield at.path, f"expected {expected}, got {len(given)}"
+        case "too_short":
+            yield at.path, f"expected at least {context['min_length']} entries, got {len(given)}"
         case "model_type" | "dict_type" | "model_attributes_type":
             yield at.path, f"expected a section (key: value lines), {got}"
         case _ if code.startswith("date"):

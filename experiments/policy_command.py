@@ -6,10 +6,14 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from experiments.run_options import writing
+
+if TYPE_CHECKING:
+    from policies.document import Document
 
 FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 PRIVATE, PUBLIC = "policy-key.pem", "policy-key.pub.pem"
@@ -59,10 +63,24 @@ def show(file: Path) -> None:
         ("reads", ", ".join(found.inputs) or "nothing of the user"),
         ("made by", document.made_by or "not said"),
         *((f"  {name}", text) for name, text in document.trained_on.items()),
+        ("own limits", _limits_in_words(document)),
+        ("may send", "everything" if document.allowed_campaigns is None else ", ".join(document.allowed_campaigns)),
+        ("fallback", "none" if document.fallback is None else f"{len(document.fallback.rules)} rules"),
         ("parity vectors", str(len(document.parity))),
     ]
     for name, text in rows:
         click.echo(f"{name:16}{text}")
+
+
+def _limits_in_words(document: Document) -> str:
+    limits = document.constraints
+    if limits is None:
+        return "none"
+    words = [f"cap {name}" for name in limits.cap_names]
+    words += [f"a gap of {limits.gap_hours} h"] if limits.gap_hours else []
+    words += [f"a gap of {hours} h on {channel}" for channel, hours in limits.channel_gap_hours.items()]
+    words += ["quiet hours"] if limits.quiet is not None else []
+    return ", ".join(words) or "none"
 
 
 @policy.command()

@@ -84,6 +84,7 @@ __all__ = [
     "Thompson",
     "Tree",
     "Weighted",
+    "require_no_limits",
 ]
 
 MAX_SLOTS = 100
@@ -150,6 +151,27 @@ class Document:
     allowed_campaigns: tuple[str, ...] | None = None
     fallback: Rules | None = None
     parity: tuple[ParityVector, ...] = ()
+
+    @property
+    def brings_limits(self) -> bool:
+        """Whether it may do less than whoever asks it allows; `policies.runtime` and the service hold such limits."""
+        return self.constraints is not None or self.allowed_campaigns is not None
+
+
+def require_no_limits(document: Document, where: str) -> None:
+    """Refuse a document with limits of its own where nobody holds them.
+
+    Args:
+        where: it is to be tried, as people call it.
+
+    Raises:
+        ValueError: it has some.
+    """
+    if document.brings_limits:
+        raise ValueError(
+            f"policy {document.name!r}: constraints, allowed_campaigns: expected none in {where}, which holds the "
+            "scenario's limits alone: state them there, and try the document without"
+        )
 
 
 class Chooser(Protocol):

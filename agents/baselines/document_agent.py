@@ -15,7 +15,7 @@ import numpy.typing as npt
 from agents.agent import Bools, Choices, Floats, Observations, State, require_state
 from agents.problem import Problem
 from policies.batch import BatchPolicy
-from policies.document import Document, Exploration, Greedy
+from policies.document import Document, Exploration, Greedy, require_no_limits
 
 
 class DocumentAgent:
@@ -28,11 +28,12 @@ class DocumentAgent:
             it is kept where exploring is not asked for.
 
     Raises:
-        ValueError: the problem is another than the document's.
+        ValueError: the problem is another than the document's; the document has limits of its own.
         DocumentError: the document is not sound.
     """
 
     def __init__(self, document: Document, problem: Problem, *, is_chance_the_policy: bool = False) -> None:
+        require_no_limits(document, "a simulation")
         if document.n_slots != problem.n_slots:
             got = f"{problem.n_slots}" if problem.n_slots else "other features than the vocabulary's"
             raise ValueError(f"document {document.name!r}: expected a problem of {document.n_slots} slots, got {got}")

@@ -10,8 +10,8 @@ import numpy as np
 
 from agents.baselines.document_agent import DocumentAgent
 from agents.distil.advantages import advantages
+from agents.distil.lessons import States
 from agents.distil.monotone import FATIGUE
-from agents.distil.trees import States
 from agents.problem import vocabulary_problem
 from experiments.compare import Difference
 from experiments.evaluation.evaluate import evaluate
@@ -159,11 +159,15 @@ def certify(
         arguments: of `NotifyVectorEnv`.
 
     Raises:
-        ValueError: they look at other numbers of candidates.
+        ValueError: they look at other numbers of candidates; nothing could be sent in any state.
     """
     if teacher.n_slots != student.n_slots:
         raise ValueError(f"certify: expected a student of {teacher.n_slots} slots, got {student.n_slots}")
     states = visited(teacher, scenario, n_state_users, seed, **arguments)
+    if not len(states.masks):
+        raise ValueError(
+            f"certify: expected states in which something could be sent, met none with {n_state_users} users"
+        )
     wished = advantages(teacher, states.observations, states.masks)
     best, did = wished.argmax(axis=1), advantages(student, states.observations, states.masks).argmax(axis=1)
     rows = np.arange(len(best))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,18 +12,22 @@ from experiments.exports.source import policy_file
 from experiments.run_options import chosen_scenario, telling, writing
 
 if TYPE_CHECKING:
+    from agents.distil.lessons import States, Visit
     from experiments.exports.certificate import Certificate
     from policies.document import Document
     from simulator.config import Scenario
 
-FORMS = ("document", "python", "sql", "tree", "rules")
-SUFFIXES = {"document": ".json", "python": ".py", "sql": ".sql", "tree": ".json", "rules": ".json"}
+SUFFIXES = {
+    "document": ".json", "network": ".json", "python": ".py", "sql": ".sql", "onnx": ".onnx",
+    "tree": ".json", "rules": ".json", "scorecard": ".json",
+}  # fmt: skip
+DISTILLED = ("tree", "rules", "scorecard")
 FIRST_LEARNED = 1_000_000_000  # seeds of users that are learned from, far from those of the trial
 
 
 @click.command(short_help="Write a policy in another form, or distil it.")
 @click.argument("source", type=click.Path(path_type=Path, exists=True))
-@click.option("--as", "form", required=True, type=click.Choice(FORMS), help="The form.")
+@click.option("--as", "form", required=True, type=click.Choice(tuple(SUFFIXES)), help="The form.")
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="File; default: beside SOURCE.")
 @click.option(
     "--scenario", metavar="NAME", help="To distil and certify in; a preset or a file. Default: that of the training."
@@ -32,6 +37,9 @@ FIRST_LEARNED = 1_000_000_000  # seeds of users that are learned from, far from 
 @click.option("--days", type=click.IntRange(1), help="Of a user's life; default: the scenario's.")
 @click.option("--depth", default=6, show_default=True, type=click.IntRange(1, 20), help="Of a distilled tree.")
 @click.option("--leaves", default=32, show_default=True, type=click.IntRange(2, 250), help="Of a distilled tree.")
+@click.option("--features", default=8, show_default=True, type=click.IntRange(1, 35), help="Of a scorecard.")
+@click.option("--bins", default=5, show_default=True, type=click.IntRange(2, 20), help="Of a scorecard's feature.")
+@click.option("--points", default=20, show_default=True, type=click.IntRange(1, 1000), help="The most of a bin.")
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="Of the users.")
 def export(
     source: Path,
@@ -43,17 +51,19 @@ def export(
     days: int | None,
     depth: int,
     leaves: int,
+    features: int,
+    bins: int,
+    points: int,
     seed: int,
 ) -> None:
     """Write SOURCE, a training's folder or a policy document, in another form.
 
-    document, python and sql are exact. tree and rules are distilled from any policy by trying it in a scenario, and
-    come with a certificate beside the file: agreement, value lost with its interval, limits broken, the worst cases.
+    document, network, python, sql and onnx are exact. tree, rules and scorecard are distilled from any policy by trying
+    it in a scenario, and come with a certificate beside the file: agreement, value lost with its interval, limits
+    broken, the worst cases.
     """
-    from policies.codec import DocumentError, read, write
-    from policies.exports.python_source import python_source
-    from policies.exports.refusal import ExportError
-    from policies.exports.sql_source import sql_source
+    from policies.codec import DocumentError, read
+    from policies.exports.refusal import ExportError, no_form
 
     file = policy_file(source)
     target = out or file.with_name(f"{file.stem}-{form}{SUFFIXES[form]}")
@@ -62,15 +72,26 @@ def export(
     certificate = None
     try:
         document = read(file.read_text(encoding="utf-8"), str(file))
-        if form in ("tree", "rules"):
+        if form in DISTILLED:
             world = _scenario(source, scenario, days)
-            document, certificate = _distilled(document, world, form, users, learn_users, depth, leaves, seed)
-        texts = {"python": python_source, "sql": sql_source}
-        text = texts[form](document) if form in texts else write(document)
-    except (DocumentError, ExportError, ValueError) as error:
+
+            def distil(teacher: Document, visit: Visit) -> Document:
+                from agents.distil.scorecards import ScorecardSettings, distilled_scorecard
+                from agents.distil.trees import TreeSettings, distilled_tree, rules_of
+
+                if form == "scorecard":
+                    return distilled_scorecard(teacher, visit, ScorecardSettings(features, bins, points))
+                tree = distilled_tree(teacher, visit, TreeSettings(depth=depth, leaves=leaves))
+                return rules_of(tree) if form == "rules" else tree
+
+            document, certificate = _distilled(document, world, distil, users, learn_users, seed)
+        if form == "network" and document.model.kind != "network":
+            raise no_form(document, "a network", f"a model of kind {document.model.kind}", "its own is --as document")
+        data = _written(document, form)
+    except (DocumentError, ExportError, ValueError, ModuleNotFoundError) as error:
         raise click.ClickException(str(error)) from None
     with writing():
-        _write(target, text, certificate)
+        _write(target, data, certificate)
     if certificate is None:
         click.echo(f"Exact. Written: {target}")
     else:
@@ -78,14 +99,38 @@ def export(
         click.echo(f"Distilled. Written: {target}, {_beside(target, '.md')}, {_beside(target, '.json')}")
 
 
+def _written(document: Document, form: str) -> str | bytes:
+    """Return what stands in the file."""
+    from policies.codec import write
+
+    match form:
+        case "python":
+            from policies.exports.python_source import python_source
+
+            return python_source(document)
+        case "sql":
+            from policies.exports.sql_source import sql_source
+
+            return sql_source(document)
+        case "onnx":
+            from policies.exports.onnx_model import onnx_model
+
+            return onnx_model(document)
+    return write(document)
+
+
 def _beside(target: Path, suffix: str) -> Path:
     return target.with_name(f"{target.stem}-certificate{suffix}")
 
 
-def _write(target: Path, text: str, certificate: Certificate | None) -> None:
-    from experiments.results import write_json, write_text
+def _write(target: Path, data: str | bytes, certificate: Certificate | None) -> None:
+    from experiments.results import whole_file, write_json, write_text
 
-    write_text(target, text)
+    if isinstance(data, str):
+        write_text(target, data)
+    else:
+        with whole_file(target) as partial:
+            partial.write_bytes(data)
     if certificate is not None:
         write_json(_beside(target, ".json"), certificate.to_dict())
         write_text(_beside(target, ".md"), certificate.to_markdown())
@@ -103,9 +148,13 @@ def _scenario(source: Path, name: str | None, days: int | None) -> Scenario:
 
 
 def _distilled(
-    teacher: Document, world: Scenario, form: str, users: int, learn_users: int, depth: int, leaves: int, seed: int
+    teacher: Document,
+    world: Scenario,
+    distil: Callable[[Document, Visit], Document],
+    users: int,
+    learn_users: int,
+    seed: int,
 ) -> tuple[Document, Certificate]:
-    from agents.distil.trees import States, TreeSettings, distilled_tree, rules_of
     from experiments.exports.certificate import certify
     from experiments.exports.states import visited
 
@@ -113,9 +162,7 @@ def _distilled(
         click.echo(f"Learning, round {place + 1}: {learn_users:,} users of {policy.name!r}", err=True)
         return visited(policy, world, learn_users, seed + FIRST_LEARNED + place * users)
 
-    student = distilled_tree(teacher, visit, TreeSettings(depth=depth, leaves=leaves))
-    if form == "rules":
-        student = rules_of(student)
+    student = distil(teacher, visit)
     click.echo(f"Trying it on {users:,} fresh users", err=True)
     on_day = telling("The trial", "days")
     return student, certify(teacher, student, world, n_users=users, seed=seed, on_day=on_day)

@@ -21,7 +21,7 @@ from experiments.planning.metrics import Rate
 from experiments.planning.power import smallest_effect, users_needed
 from policies.batch import BatchPolicy
 from policies.batch.seen import local_hours
-from policies.document import Document
+from policies.document import Document, require_no_limits
 from policies.ledger import OUTCOME_KINDS, read_decisions, read_outcomes
 from policies.vocabulary import action_names, feature_names
 
@@ -182,6 +182,7 @@ def rollout(
         raise ValueError(f"ramp: expected rising shares between 0 and 1, got {', '.join(f'{s:g}' for s in ramp)}")
     rounds, _ = ledger_rounds(ledger)
     for document in (old, new):
+        require_no_limits(document, "a ledger")
         _require_fitting(document, rounds)
     assert rounds.context is not None
     assert rounds.hours is not None

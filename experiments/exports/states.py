@@ -8,7 +8,7 @@ import numpy as np
 
 from agents.agent import Bools, Choices, Observations
 from agents.baselines.document_agent import DocumentAgent
-from agents.distil.trees import States
+from agents.distil.lessons import States
 from agents.problem import vocabulary_problem
 from experiments.evaluation.evaluate import evaluate
 from policies.document import Document

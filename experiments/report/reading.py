@@ -101,7 +101,7 @@ def read_run(folder: Path) -> RunFolder:
         folder,
         manifest,
         read_json(summary) if summary.is_file() else {},
-        _config(folder / "config.yaml"),
+        read_yaml_file(folder / "config.yaml"),
         {name: rows for name, (rows, _) in tables.items()},
         {name: notes for name, (_, notes) in tables.items()},
     )
@@ -172,11 +172,12 @@ def summed(rows: Iterable[Mapping[str, Any]], *names: str) -> Iterator[float]:
         yield sum(value for row in listed if math.isfinite(value := known(row, name)))
 
 
-def _sortable(value: float) -> float:
-    return value if math.isfinite(value) else -math.inf
+def read_yaml_file(file: Path) -> dict[str, Any]:
+    """Return what a config holds, unchecked; nothing where it is not there.
 
-
-def _config(file: Path) -> dict[str, Any]:
+    Raises:
+        ReportError: it is not YAML.
+    """
     from experiments.faults import ConfigError
     from experiments.yaml_source import read_yaml
 
@@ -187,3 +188,7 @@ def _config(file: Path) -> dict[str, Any]:
     except (OSError, UnicodeDecodeError, ConfigError) as error:
         raise ReportError(f"{file}: expected a config; {error}") from None
     return tree if isinstance(tree, dict) else {}
+
+
+def _sortable(value: float) -> float:
+    return value if math.isfinite(value) else -math.inf

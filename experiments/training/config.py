@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, JsonValue, SerializeAsAny, model_validator
@@ -172,26 +173,28 @@ class TrainingConfig(Model):
     training: Schedule
 
     @model_validator(mode="after")
-    def _only_bandits_have_credit(self) -> Self:
-        kind = getattr(self.agent, "kind", None)  # a section of unknown kind is told of elsewhere
-        if self.credit is not None and kind in KINDS and not is_bandit(kind):
-            raise MisfitError([(("credit",), f"an agent of kind {kind!r} learns by its own discount; leave it out")])
+    def _fits_its_agent(self) -> Self:
+        if misfits := misfits_of_agent(self.agent, self.credit, getattr(self.environment, "lenses", ())):
+            raise MisfitError(misfits)
         return self
 
-    @model_validator(mode="after")
-    def _bandits_read_features_as_they_stand(self) -> Self:
-        kind = getattr(self.agent, "kind", None)
-        lenses = getattr(self.environment, "lenses", ())
-        if kind in KINDS and is_bandit(kind):
-            # Behind a normalisation entries are no features of the vocabulary, of which a bandit's arms are made.
-            misfits = [
-                (("environment", "lenses", k), "bandits scale what they read themselves; leave it out")
-                for k, lens in enumerate(lenses)
-                if isinstance(lens, FixedNormalisation)
-            ]
-            if misfits:
-                raise MisfitError(misfits)
-        return self
+
+def misfits_of_agent(
+    agent: Settings, credit: Credit | None, lenses: Sequence[Lens]
+) -> list[tuple[tuple[str | int, ...], str]]:
+    """Return what does not fit an agent's kind, by path below the section that holds all of it."""
+    kind = getattr(agent, "kind", None)  # a section of unknown kind is told of elsewhere
+    if kind not in KINDS:
+        return []
+    if not is_bandit(kind):
+        told = f"an agent of kind {kind!r} learns by its own discount; leave it out"
+        return [] if credit is None else [(("credit",), told)]
+    # Behind a normalisation entries are no features of the vocabulary, of which a bandit's arms are made.
+    return [
+        (("environment", "lenses", k), "bandits scale what they read themselves; leave it out")
+        for k, lens in enumerate(lenses)
+        if isinstance(lens, FixedNormalisation)
+    ]
 
 
 def config_class(agent: Any) -> type[TrainingConfig]:

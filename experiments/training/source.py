@@ -10,7 +10,7 @@ import json
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Union
 
@@ -18,17 +18,19 @@ from pydantic import Field, ValidationError
 
 from agents.kinds import KINDS, settings_class
 from agents.settings import Settings
-from experiments.config import load_scenario, read_source, scenario_tree
+from experiments.config import read_source, scenario_tree
 from experiments.config_messages import faults_of
 from experiments.faults import ConfigError, Fault
+from experiments.named_scenario import OPTION, named_scenario
+from experiments.shipped import shipped_names, shipped_path
 from experiments.training.beginning import Beginning
 from experiments.training.config import TrainingConfig, config_class
+from experiments.yaml_source import Path as Place
 from experiments.yaml_source import Source, override, read_yaml, write_yaml
 from simulator.config import Scenario, did_you_mean
-from simulator.presets import preset_folders
 
 SCENARIO_FILE = "scenario.yaml"
-OPTION = "--set"  # how messages call what was written over a file
+FOLDER = "training"  # of `configs`
 _MARK = re.compile(r"^kind: training\b", re.MULTILINE)
 
 
@@ -65,9 +67,7 @@ class Plan:
 
 def training_names() -> tuple[str, ...]:
     """Return the names of the training configs that come with the package, in alphabetical order."""
-    folders = [folder.joinpath("training") for folder in preset_folders()]
-    found = (entry.name for folder in folders if folder.is_dir() for entry in folder.iterdir())
-    return tuple(sorted(name[:-5] for name in found if name.endswith(".yaml")))
+    return shipped_names(FOLDER)
 
 
 def training_path(name: str) -> Path:
@@ -76,13 +76,7 @@ def training_path(name: str) -> Path:
     Raises:
         ConfigError: there is none of that name; the message has the nearest.
     """
-    for folder in preset_folders():
-        if name in training_names():
-            return Path(str(folder.joinpath("training", f"{name}.yaml")))
-    known = ", ".join(training_names()) or "none"
-    raise ConfigError(
-        [Fault(name, None, "", f"no such training; known: {known}.{did_you_mean(name, training_names())}")]
-    )
+    return shipped_path(FOLDER, name, "training")
 
 
 def load_training(source: str | os.PathLike[str], overrides: Mapping[str, object] | None = None) -> Plan:
@@ -102,9 +96,7 @@ def load_training(source: str | os.PathLike[str], overrides: Mapping[str, object
     faults = list(written.faults)
     agent, agent_faults = _agent_class(written)
     faults += agent_faults
-    # A path in the file starts at the file's folder; one that was typed starts where it was typed.
-    is_typed = written.place(("environment", "scenario")).file == OPTION
-    scenario, scenario_faults = _scenario(written, Path() if is_typed else path.parent)
+    scenario, scenario_faults = named_scenario(written, path.parent, ("environment",))
     model = config_class(agent)
     config = None
     try:
@@ -143,34 +135,15 @@ def _agent_class(written: Source) -> tuple[Any, list[Fault]]:
     section = written.tree.get("agent") if isinstance(written.tree, dict) else None
     if not isinstance(section, dict):
         return Settings, []  # whatever stands there is no section: that is what will be said
+    fault = kind_fault(written, section, ("agent",))
+    return (settings_class(section["kind"]), []) if fault is None else (Any, [fault])
+
+
+def kind_fault(written: Source, section: Mapping[str, Any], at: Place) -> Fault | None:
+    """Return what is wrong with the `kind` of an agent's section at a path, if it is none that there is."""
     kind = section.get("kind")
     if isinstance(kind, str) and kind in KINDS:
-        return settings_class(kind), []
+        return None
     got = "nothing" if kind is None else repr(kind)
     message = f"expected one of {', '.join(map(repr, KINDS))}, got {got}.{did_you_mean(str(kind), KINDS)}".rstrip(".")
-    return Any, [written.fault(("agent", "kind"), message)]
-
-
-def _scenario(written: Source, folder: Path) -> tuple[Scenario | None, list[Fault]]:
-    """Return the scenario that an environment names, and what is wrong with it."""
-    section = written.tree.get("environment") if isinstance(written.tree, dict) else None
-    name = section.get("scenario") if isinstance(section, dict) else None
-    settings = section.get("settings", {}) if isinstance(section, dict) else {}
-    if not isinstance(name, str) or not isinstance(settings, dict):
-        return None, []
-    here = ("environment", "settings")
-    is_path = bool(Path(name).suffix) or Path(name).name != name
-    try:
-        return load_scenario(folder / name if is_path else name, settings, option=".".join(here)), []
-    except ConfigError as error:
-        return None, [_as_of(fault, written, name) for fault in error.faults]
-
-
-def _as_of(fault: Fault, written: Source, name: str) -> Fault:
-    """Return a scenario's fault as one of the config where the config is to blame: a setting, or the name."""
-    if fault.file == "environment.settings":
-        at = written.fault(("environment", "settings", fault.path), fault.message)
-        return replace(at, path=f"environment.settings.{fault.path}")
-    if fault.file == name and fault.line is None:
-        return written.fault(("environment", "scenario"), f"{name}: {fault.message}")
-    return fault
+    return written.fault((*at, "kind"), message)

@@ -8,7 +8,22 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 
-from policies.document import NO_SEND, Arms, Condition, Network, Rule, Rules, Scorecard, Send, Tree
+from policies.document import (
+    NO_SEND,
+    Arms,
+    Believed,
+    BetaArms,
+    Condition,
+    Known,
+    Layer,
+    Network,
+    Posterior,
+    Rule,
+    Rules,
+    Scorecard,
+    Send,
+    Tree,
+)
 from policies.inputs import N_CHANNELS, Input, edges, inputs, interval
 from policies.kinds.scorecard import edges_of
 from policies.kinds.tree import Leaf, Split
@@ -175,9 +190,21 @@ def network_code(model: Network, n_slots: int) -> Iterator[str]:
         clip = "NEVER" if entry.clip is None else repr(-entry.clip)
         yield f"    ({known[entry.feature].index}, {entry.mean!r}, {entry.scale!r}, {clip}),  # {entry.feature}"
     yield ")"
+    yield from _layers_code(model.layers)
+    yield """
+
+def wishes(x, eligible):
+    h = [max(low, min(-low, (x[index] - mean) / scale)) for index, mean, scale, low in INPUTS]
+    for weights, bias, name in LAYERS:
+        h = activated(name, [sum(map(mul, row, h), start) for row, start in zip(weights, bias)])
+    return [value if is_eligible else NEVER for value, is_eligible in zip(h, eligible)]"""
+
+
+def _layers_code(layers: Sequence[Layer]) -> Iterator[str]:
+    """Yield LAYERS, and the function `activated`."""
     yield "# (weights, a row an output; bias; activation) of each layer"
     yield "LAYERS = ("
-    for layer in model.layers:
+    for layer in layers:
         yield "    ("
         yield "        ("
         yield from (f"            {row!r}," for row in layer.weights)
@@ -191,14 +218,112 @@ def network_code(model: Network, n_slots: int) -> Iterator[str]:
 def activated(name, values):
     if name == "tanh":
         return list(map(math.tanh, values))
-    return [0.0 if value < 0.0 else value for value in values] if name == "relu" else values
+    return [0.0 if value < 0.0 else value for value in values] if name == "relu" else values"""
+
+
+def posterior_code(model: Posterior, n_slots: int) -> Iterator[str]:
+    """Yield the lines of a posterior."""
+    known = inputs(n_slots)
+    yield "# (feature's place, whether it is the candidate's, mean, scale, clip) of each input"
+    yield "INPUTS = ("
+    for entry in model.inputs:
+        found = known[entry.feature]
+        clip = "math.inf" if entry.clip is None else repr(entry.clip)
+        yield f"    ({found.index}, {found.is_per_slot}, {entry.mean!r}, {entry.scale!r}, {clip}),  # {entry.feature}"
+    yield ")"
+    yield from _layers_code(model.layers)
+    yield ""
+    yield f"OPTIMISM = {model.optimism!r}"
+    yield "# (known value, mean weights, columns of the covariance's lower factor) of no_send, push and e-mail"
+    yield "HEADS = ("
+    for name in ("no_send", *CHANNELS_OF_A_SLOT):
+        value, mean, columns = _head(model.heads[name])
+        yield "    ("
+        yield f"        {value!r},"
+        yield f"        {mean!r},"
+        yield "        ("
+        yield from (f"            {column!r}," for column in columns)
+        yield "        ),"
+        yield "    ),"
+    yield ")"
+    yield f'''
+
+def hidden(x, slot):
+    """Return 1 and the last layer of a slot's candidate, or of silence."""
+    h = []
+    for index, is_per_slot, mean, scale, clip in INPUTS:
+        if is_per_slot and slot is None:
+            h.append(0.0)
+            continue
+        value = x[index + WIDTH * slot] if is_per_slot else x[index]
+        h.append(max(-clip, min(clip, (value - mean) / scale)))
+    for weights, bias, name in LAYERS:
+        h = activated(name, [sum(map(mul, row, h), start) for row, start in zip(weights, bias)])
+    return [1.0, *h]
+
+
+def candidates(x, eligible):
+    """Return the number of each eligible action, its head, and its inputs."""
+    found = [(0, HEADS[0], hidden(x, None))]
+    for slot in range(len(eligible) // {N_CHANNELS}):
+        first = 1 + {N_CHANNELS} * slot
+        if any(eligible[first : first + {N_CHANNELS}]):
+            h = hidden(x, slot)
+            for channel in range({N_CHANNELS}):
+                if eligible[first + channel]:
+                    found.append((first + channel, HEADS[1 + channel], h))
+    return found
+
+
+def mean_of(head, h):
+    return sum(map(mul, head[1], h), head[0])
+
+
+def sd_of(head, h):
+    return math.hypot(*(sum(map(mul, column, h[k:])) for k, column in enumerate(head[2])))
 
 
 def wishes(x, eligible):
-    h = [max(low, min(-low, (x[index] - mean) / scale)) for index, mean, scale, low in INPUTS]
-    for weights, bias, name in LAYERS:
-        h = activated(name, [sum(map(mul, row, h), start) for row, start in zip(weights, bias)])
-    return [value if is_eligible else NEVER for value, is_eligible in zip(h, eligible)]"""
+    found = [NEVER] * len(eligible)
+    for action, head, h in candidates(x, eligible):
+        found[action] = mean_of(head, h)
+        if OPTIMISM:
+            found[action] += OPTIMISM * sd_of(head, h)
+    return found
+
+
+def chances(x, eligible, scale):
+    asked = candidates(x, eligible)
+    best = best_of_normals([mean_of(head, h) for _, head, h in asked], [scale * sd_of(head, h) for _, head, h in asked])
+    found = [0.0] * len(eligible)
+    for (action, _, _), chance in zip(asked, best):
+        found[action] = chance
+    return found'''
+
+
+def _head(head: Believed | Known) -> tuple[float, tuple[float, ...], list[tuple[float, ...]]]:
+    if isinstance(head, Known):
+        return head.value, (), []
+    return 0.0, head.mean, [tuple(row[k] for row in head.factor[k:]) for k in range(len(head.factor))]
+
+
+def beta_arms_code(model: BetaArms) -> Iterator[str]:
+    """Yield the lines of Beta arms."""
+    yield "# (successes, failures) of each action"
+    yield f"COUNTS = {tuple(zip(model.successes, model.failures, strict=True))!r}"
+    yield """
+
+def wishes(x, eligible):
+    return [a / (a + b) if is_eligible else NEVER for (a, b), is_eligible in zip(COUNTS, eligible)]
+
+
+def chances(x, eligible, scale):
+    actions = [action for action, is_eligible in enumerate(eligible) if is_eligible]
+    best = best_of_betas(*zip(*(COUNTS[action] for action in actions)))
+    found = [0.0] * len(eligible)
+    for action, chance in zip(actions, best):
+        found[action] = chance
+    return found"""
 
 
 def arms_code(model: Arms, n_slots: int) -> Iterator[str]:

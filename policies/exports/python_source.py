@@ -11,14 +11,41 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from policies.codec import check, content_hash
-from policies.document import Arms, Document, Epsilon, Greedy, Model, Network, Rules, Scorecard, Softmax, Tree, chooser
-from policies.exploration import Exploration
-from policies.exports.python_kinds import arms_code, network_code, rules_code, scorecard_code, tree_code
+from policies.document import (
+    Arms,
+    BetaArms,
+    Document,
+    Epsilon,
+    Exploration,
+    Greedy,
+    Mixture,
+    Model,
+    Network,
+    Posterior,
+    Rules,
+    Scorecard,
+    Softmax,
+    Thompson,
+    Tree,
+    chooser,
+    parts_of,
+)
+from policies.exports.python_kinds import (
+    arms_code,
+    beta_arms_code,
+    network_code,
+    posterior_code,
+    rules_code,
+    scorecard_code,
+    tree_code,
+)
+from policies.exports.quadratures import quadrature_code
 from policies.exports.refusal import no_form
 from policies.inputs import LOCAL_HOUR
 from policies.vocabulary import N_SLOT_FEATURES, action_names, feature_names
 
 INSTEAD = "import policies instead, which asks for nothing but the standard library either"
+IMPORTS = {"bisect_right": "from bisect import bisect_right", "mul": "from operator import mul"}
 
 HOUR = '''
 def local_hour(x):
@@ -28,7 +55,7 @@ def local_hour(x):
 '''
 
 GREEDY = '''
-def shares(wished):
+def shares(x, eligible, wished):
     """Return probability 1 for the most wished action, the first of equals."""
     found = [0.0] * len(wished)
     found[max(range(len(wished)), key=wished.__getitem__)] = 1.0
@@ -36,7 +63,7 @@ def shares(wished):
 '''
 
 EPSILON = '''
-def shares(wished):
+def shares(x, eligible, wished):
     """Return probabilities: with EPSILON any eligible action, else the most wished."""
     n_eligible = len(wished) - wished.count(NEVER)
     share = EPSILON / n_eligible
@@ -46,12 +73,37 @@ def shares(wished):
 '''
 
 SOFTMAX = '''
-def shares(wished):
+def shares(x, eligible, wished):
     """Return probabilities in proportion to exp(wish / TEMPERATURE)."""
     most = max(wished)
     weights = [math.exp((wish - most) / TEMPERATURE) for wish in wished]
     total = math.fsum(weights)
     return [weight / total for weight in weights]
+'''
+
+THOMPSON = '''
+def shares(x, eligible, wished):
+    """Return the probability that a draw of each is the highest."""
+    return chances(x, eligible, SCALE)
+'''
+
+MIXED = '''
+def wishes(x, eligible):
+    """Return the weighted mean of the parts' probabilities."""
+    found = [0.0 if is_eligible else NEVER for is_eligible in eligible]
+    for weight, (wishes_of_part, shares_of_part) in PARTS:
+        wished = wishes_of_part(x, eligible)
+        if any(is_eligible and not math.isfinite(wish) for wish, is_eligible in zip(wished, eligible)):
+            return [math.nan if is_eligible else NEVER for is_eligible in eligible]
+        of_part = shares_of_part(x, eligible, wished)
+        for action, is_eligible in enumerate(eligible):
+            if is_eligible:
+                found[action] += weight * of_part[action]
+    return found
+
+
+def shares(x, eligible, wished):
+    return [max(0.0, share) for share in wished]
 '''
 
 ASK = '''
@@ -76,7 +128,10 @@ def probabilities(features, eligible):
     for name, wish, is_eligible in zip(ACTIONS, wished, eligible):
         if is_eligible and not math.isfinite(wish):
             raise ValueError(f"preference of {name}: expected a finite number from these features, got {wish}")
-    return shares(wished)
+    found = shares(x, eligible, wished)
+    if not math.isfinite(sum(found)):
+        raise ValueError("standard deviation of a score: expected a finite number from these features")
+    return found
 
 
 def decide(features, eligible, uniform):
@@ -105,15 +160,19 @@ def python_source(document: Document) -> str:
 
     Raises:
         DocumentError: the document is not sound.
-        ExportError: it believes or mixes, for which there is no short form.
+        ExportError: it has a fallback, of which the file would know nothing.
     """
     checked = check(document)
+    if checked.fallback is not None:
+        raise no_form(checked, "a Python file", "a fallback", INSTEAD)
     return "\n".join(_lines(checked)).rstrip() + "\n"
 
 
 def _lines(document: Document) -> Iterator[str]:
-    model = [*_model_code(document)]
-    constant, exploring = _exploring(document)
+    deciding = [
+        *quadrature_code(document.model, document.exploration),
+        *_deciding(document.model, document.exploration, document.n_slots),
+    ]
     policy_hash = content_hash(document)
     reads_hour = LOCAL_HOUR.name in chooser(document.model, document.n_slots).inputs
     told = document.name.encode("ascii", "backslashreplace").decode()
@@ -121,14 +180,16 @@ def _lines(document: Document) -> Iterator[str]:
     yield f'"""A notification policy, {told}, as one file of the standard library.'
     yield ""
     yield f"Written from the policy document {policy_hash}."
+    if document.brings_limits:
+        yield "The document's own limits are not in it: hold them, and say by `eligible` what they leave."
     yield "Do not edit: change the document, and write the file again."
     yield '"""'
     yield ""
+    yield "from __future__ import annotations"
+    yield ""
     yield "import math"
-    if isinstance(document.model, Scorecard):
-        yield "from bisect import bisect_right"
-    if isinstance(document.model, Network):
-        yield "from operator import mul"
+    text = "\n".join(deciding)
+    yield from (line for name, line in IMPORTS.items() if f"{name}(" in text or f"({name}," in text)
     yield ""
     yield f"POLICY_HASH = {policy_hash!r}"
     yield f"N_SLOTS = {document.n_slots}"
@@ -141,34 +202,58 @@ def _lines(document: Document) -> Iterator[str]:
         yield f"{name} = ("
         yield from (f"    {value!r}," for value in values)
         yield ")"
-    yield constant
     if reads_hour:
         yield HOUR
-    yield ""
-    yield from model
-    yield exploring
+    yield from deciding
     yield ASK % {"hour": "    x.append(local_hour(x))\n" if reads_hour else ""}
 
 
-def _model_code(document: Document) -> Iterator[str]:
-    model: Model = document.model
+def _deciding(model: Model, exploration: Exploration, n_slots: int) -> Iterator[str]:
+    """Yield what defines `wishes` and `shares`."""
+    if not (parts := parts_of(model)):
+        constant, exploring = _exploring(exploration)
+        yield constant
+        yield ""
+        yield from _model_code(model, n_slots)
+        yield exploring
+        return
+    for k, part in enumerate(parts):
+        yield ""
+        yield ""
+        yield f"def part_{k}():"
+        yield f'    """Return what part {k}, of weight {part.weight!r}, wishes, and its shares."""'
+        inner = "\n".join(_deciding(part.model, part.exploration, n_slots))
+        yield from (f"    {line}" if line else line for line in inner.splitlines())
+        yield "    return wishes, shares"
+    yield ""
+    yield ""
+    yield f"PARTS = ({' '.join(f'({part.weight!r}, part_{k}()),' for k, part in enumerate(parts))})"
+    yield ""
+    yield MIXED
+
+
+def _model_code(model: Model, n_slots: int) -> Iterator[str]:
     match model:
         case Rules():
-            return rules_code(model, document.n_slots)
+            return rules_code(model, n_slots)
         case Scorecard():
-            return scorecard_code(model, document.n_slots)
+            return scorecard_code(model, n_slots)
         case Tree():
-            return tree_code(model, document.n_slots)
+            return tree_code(model, n_slots)
         case Network():
-            return network_code(model, document.n_slots)
+            return network_code(model, n_slots)
+        case Posterior():
+            return posterior_code(model, n_slots)
         case Arms():
-            return arms_code(model, document.n_slots)
-    raise no_form(document, "a Python file", f"a model of kind {model.kind}", INSTEAD)
+            return arms_code(model, n_slots)
+        case BetaArms():
+            return beta_arms_code(model)
+        case Mixture():
+            raise AssertionError("a mixture is written part by part")
 
 
-def _exploring(document: Document) -> tuple[str, str]:
+def _exploring(exploration: Exploration) -> tuple[str, str]:
     """Return the constant and the function of how it explores."""
-    exploration: Exploration = document.exploration
     match exploration:
         case Greedy():
             return "", GREEDY
@@ -176,4 +261,5 @@ def _exploring(document: Document) -> tuple[str, str]:
             return f"EPSILON = {epsilon!r}", EPSILON
         case Softmax(temperature):
             return f"TEMPERATURE = {temperature!r}", SOFTMAX
-    raise no_form(document, "a Python file", f"exploration {exploration.kind}", INSTEAD)
+        case Thompson(scale):
+            return f"SCALE = {scale!r}", THOMPSON

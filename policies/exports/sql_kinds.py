@@ -8,8 +8,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
 
-from policies.document import NO_SEND, Arms, Condition, Network, Rule, Rules, Scorecard, Send, Tree, Weighted
+from policies.document import (
+    NO_SEND,
+    Arms,
+    BetaArms,
+    Condition,
+    Known,
+    Network,
+    Posterior,
+    Rule,
+    Rules,
+    Scorecard,
+    Send,
+    Tree,
+    Weighted,
+)
 from policies.inputs import N_CHANNELS, Input, edges, inputs, interval
 from policies.kinds.network import Layer
 from policies.kinds.scorecard import Binned, edges_of
@@ -18,6 +33,22 @@ from policies.vocabulary import CHANNELS_OF_A_SLOT, action_names
 
 Columns = list[tuple[str, str]]  # names, and the expressions that they stand for
 Steps = Iterator[tuple[str, Columns]]
+
+
+class Step(NamedTuple):
+    """A common table expression over the one before it.
+
+    Attributes:
+        name: unique.
+        columns: that it adds.
+        dropped: columns of earlier steps that end here.
+    """
+
+    name: str
+    columns: Columns
+    dropped: tuple[str, ...] = ()
+
+
 ACTIVATIONS = {"tanh": "tanh({})", "relu": "CASE WHEN {0} < 0e0 THEN 0e0 ELSE {0} END", "identity": "{}"}
 
 
@@ -111,30 +142,93 @@ def arms_steps(model: Arms, n_slots: int) -> Steps:
     yield "wished", _wishes(n_slots, scores)
 
 
+def beta_arms_steps(model: BetaArms, n_slots: int) -> Steps:
+    """Yield the steps of Beta arms: the mean rate of each."""
+    means = [number(a / (a + b)) for a, b in zip(model.successes, model.failures, strict=True)]
+    yield "wished", _wishes(n_slots, means)
+
+
 def network_steps(model: Network, n_slots: int) -> Steps:
     """Yield the steps of a network: its inputs, and each layer."""
     known = inputs(n_slots)
-    columns: Columns = []
-    for k, entry in enumerate(model.inputs):
-        value = f"({quoted(known[entry.feature].name)} - {number(entry.mean)}) / {number(entry.scale)}"
-        if entry.clip is not None:
-            value = f"greatest({number(-entry.clip)}, least({number(entry.clip)}, {value}))"
-        columns.append((f"h0.{k}", value))
-    yield "h0", columns
+    yield (
+        "h0",
+        [
+            (f"h0.{k}", _standardised(quoted(known[entry.feature].name), entry.mean, entry.scale, entry.clip))
+            for k, entry in enumerate(model.inputs)
+        ],
+    )
     for place, layer in enumerate(model.layers):
-        outputs = _layer(layer, place)
+        outputs = _layer(layer, f"h{place}")
         if place + 1 < len(model.layers):
             yield f"h{place + 1}", [(f"h{place + 1}.{k}", value) for k, value in enumerate(outputs)]
         else:
             yield "wished", _wishes(n_slots, outputs)
 
 
-def _layer(layer: Layer, place: int) -> list[str]:
+def _standardised(value: str, mean: float, scale: float, clip: float | None) -> str:
+    found = f"({value} - {number(mean)}) / {number(scale)}"
+    return found if clip is None else f"greatest({number(-clip)}, least({number(clip)}, {found}))"
+
+
+def _layer(layer: Layer, before: str) -> list[str]:
     found = []
     for row, start in zip(layer.weights, layer.bias, strict=True):
-        terms = [f"{number(weight)} * {quoted(f'h{place}.{k}')}" for k, weight in enumerate(row)]
+        terms = [f"{number(weight)} * {quoted(f'{before}.{k}')}" for k, weight in enumerate(row)]
         found.append(ACTIVATIONS[layer.activation].format(f"({_sum(number(start), terms)})"))
     return found
+
+
+def posterior_steps(model: Posterior, n_slots: int) -> Steps:
+    """Yield the steps of a posterior: for silence and each candidate its inputs, each layer, and the scores."""
+    known = inputs(n_slots)
+    looked_at: list[int | None] = [None, *range(n_slots)]
+    columns: Columns = []
+    for slot in looked_at:
+        for k, entry in enumerate(model.inputs):
+            found = known[entry.feature]
+            is_missing = found.is_per_slot and slot is None
+            value = _standardised(_feature(found, slot or 0), entry.mean, entry.scale, entry.clip)
+            columns.append((f"h0.{_of(slot)}.{k}", number(0.0) if is_missing else value))
+    yield "h0", columns
+    for place, layer in enumerate(model.layers):
+        yield (
+            f"h{place + 1}",
+            [
+                (f"h{place + 1}.{_of(slot)}.{k}", value)
+                for slot in looked_at
+                for k, value in enumerate(_layer(layer, f"h{place}.{_of(slot)}"))
+            ],
+        )
+    width = len(model.layers[-1].bias) if model.layers else len(model.inputs)
+
+    def score(head: str, slot: int | None) -> str:
+        return _score(model, head, [quoted(f"h{len(model.layers)}.{_of(slot)}.{k}") for k in range(width)])
+
+    scores = [score("no_send", None)]
+    scores += [score(channel, slot) for slot in range(n_slots) for channel in CHANNELS_OF_A_SLOT]
+    yield "wished", _wishes(n_slots, scores)
+
+
+def _of(slot: int | None) -> str:
+    return "silence" if slot is None else f"slot{slot}"
+
+
+def _score(model: Posterior, name: str, hidden: Sequence[str]) -> str:
+    """Return a head's mean, and its optimism's standard deviations."""
+    head = model.heads[name]
+    if isinstance(head, Known):
+        return number(head.value)
+    x = [number(1.0), *hidden]
+    mean = _sum(number(0.0), [f"{number(weight)} * {value}" for weight, value in zip(head.mean, x, strict=True)])
+    if not model.optimism:
+        return mean
+    columns = [[row[k] for row in head.factor[k:]] for k in range(len(head.factor))]
+    squares = [
+        f"pow({_sum(number(0.0), [f'{number(w)} * {v}' for w, v in zip(column, x[k:], strict=True)])}, 2)"
+        for k, column in enumerate(columns)
+    ]
+    return f"{mean} + {number(model.optimism)} * sqrt({' + '.join(squares)})"
 
 
 def rules_steps(model: Rules, n_slots: int) -> Steps:

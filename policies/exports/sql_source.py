@@ -14,15 +14,36 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from policies.codec import check, content_hash
-from policies.document import Arms, Document, Epsilon, Greedy, Network, Rules, Scorecard, Softmax, Tree, chooser
+from policies.document import (
+    Arms,
+    BetaArms,
+    Document,
+    Epsilon,
+    Exploration,
+    Greedy,
+    Mixture,
+    Model,
+    Network,
+    Posterior,
+    Rules,
+    Scorecard,
+    Softmax,
+    Thompson,
+    Tree,
+    chooser,
+    parts_of,
+)
 from policies.exports.refusal import no_form
 from policies.exports.sql_kinds import (
     Columns,
+    Step,
     Steps,
     arms_steps,
+    beta_arms_steps,
     eligible,
     network_steps,
     number,
+    posterior_steps,
     quoted,
     rules_steps,
     scorecard_steps,
@@ -32,84 +53,134 @@ from policies.exports.sql_kinds import (
 from policies.inputs import LOCAL_HOUR
 from policies.vocabulary import action_names
 
-INSTEAD = "write one of rules, scorecard, tree, network or arms, or decide in Python"
+INSTEAD = "distil it (kairos export --as tree), or decide in Python, where thompson is integrated"
 HOURS = 'round(atan2("local_hour_sin", "local_hour_cos") * (12e0 / pi()), 4)'
+ANSWER = ("probability.", "action", "propensity")
 
 
 def sql_source(document: Document, table: str = "observations") -> str:
     """Return the statement.
 
     Args:
-        document: of a kind that needs no quadrature.
+        document: without thompson, which needs a quadrature, and without a fallback.
         table: with the observations.
 
     Raises:
         DocumentError: the document is not sound.
-        ExportError: it believes or mixes.
+        ExportError: it explores by thompson, or has a fallback.
     """
     checked = check(document)
+    if any(isinstance(way, Thompson) for way in _explorations(checked)):
+        raise no_form(checked, "SQL", "exploration thompson", INSTEAD)
+    if checked.fallback is not None:
+        raise no_form(checked, "SQL", "a fallback", "decide in Python, or write the document without")
     steps = [*_steps(checked)]
-    made = [name for _, columns in steps for name, _ in columns if not name.startswith(KEPT)]
+    made = _left_over(steps)
     name = "".join(letter if letter.isprintable() else " " for letter in checked.name)
-    lines = [f"-- {name}", f"-- Written from the policy document {content_hash(checked)}.", "WITH"]
+    lines = [f"-- {name}", f"-- Written from the policy document {content_hash(checked)}."]
+    if checked.brings_limits:
+        lines.append("-- The document's own limits are not in it: hold them, and say by eligible what is left.")
+    lines.append("WITH")
     before = quoted(table)
-    for place, (step, columns) in enumerate(steps):
-        lines.append(f"{step} AS (")
-        lines.append("  SELECT *,")
-        lines += [f"    {expression} AS {quoted(column)}," for column, expression in columns]
+    for place, step in enumerate(steps):
+        dropped = f" EXCLUDE ({', '.join(map(quoted, step.dropped))})" if step.dropped else ""
+        lines.append(f"{step.name} AS (")
+        lines.append(f"  SELECT *{dropped},")
+        lines += [f"    {expression} AS {quoted(column)}," for column, expression in step.columns]
         lines[-1] = lines[-1].removesuffix(",")
         lines.append(f"  FROM {before}")
         lines.append(")" if place + 1 == len(steps) else "),")
-        before = step
+        before = step.name
     lines.append(f"SELECT * EXCLUDE ({', '.join(map(quoted, made))}) FROM {before}")
     return "\n".join(lines) + "\n"
 
 
-KEPT = ("probability.", "action", "propensity")
+def _explorations(document: Document) -> tuple[Exploration, ...]:
+    return (document.exploration, *(part.exploration for part in parts_of(document.model)))
 
 
-def _steps(document: Document) -> Steps:
+def _left_over(steps: list[Step]) -> list[str]:
+    """Return the columns that were made on the way and are no part of the answer, in their order."""
+    made: dict[str, None] = {}
+    for step in steps:
+        for name in step.dropped:
+            made.pop(name, None)
+        made |= dict.fromkeys(name for name, _ in step.columns)
+    return [name for name in made if not name.startswith(ANSWER)]
+
+
+def _steps(document: Document) -> Iterator[Step]:
     """Yield common table expressions, each over the one before."""
     names = action_names(document.n_slots)
     if LOCAL_HOUR.name in chooser(document.model, document.n_slots).inputs:
         hours = f"CASE WHEN {HOURS} < 0e0 THEN {HOURS} + 24e0 ELSE {HOURS} END"
-        yield "clocked", [(LOCAL_HOUR.name, f"floor({hours})")]
-    yield from _model_steps(document)
-    yield from _exploring(document, names)
+        yield Step("clocked", [(LOCAL_HOUR.name, f"floor({hours})")])
+    parts = parts_of(document.model)
+    if parts:
+        for k, part in enumerate(parts):
+            yield from _part_steps(k, [*_deciding(part.model, part.exploration, document.n_slots)], names)
+        yield Step("mixed", [(f"probability.{name}", _mixed(name, [part.weight for part in parts])) for name in names])
+    else:
+        yield from (Step(*step) for step in _deciding(document.model, document.exploration, document.n_slots))
     shares = [quoted(f"probability.{name}") for name in names]
     reached = [" + ".join(shares[: k + 1]) for k in range(len(shares))]
     drawn = " ".join(
         f"WHEN {p} > 0e0 AND uniform < {r} THEN {k}" for k, (p, r) in enumerate(zip(shares, reached, strict=True))
     )
     last = " ".join(f"WHEN {p} > 0e0 THEN {k}" for k, p in reversed([*enumerate(shares)]))
-    yield "drawn", [("action", f"CASE {drawn} ELSE CASE {last} END END")]
+    yield Step("drawn", [("action", f"CASE {drawn} ELSE CASE {last} END END")])
     called = " ".join(f"WHEN {k} THEN '{name}'" for k, name in enumerate(names))
     taken = " ".join(f"WHEN {k} THEN {share}" for k, share in enumerate(shares))
-    yield "told", [("action_name", f"CASE action {called} END"), ("propensity", f"CASE action {taken} END")]
+    yield Step("told", [("action_name", f"CASE action {called} END"), ("propensity", f"CASE action {taken} END")])
 
 
-def _model_steps(document: Document) -> Iterator[tuple[str, Columns]]:
-    match document.model:
+def _part_steps(k: int, steps: list[tuple[str, Columns]], names: tuple[str, ...]) -> Iterator[Step]:
+    """Yield the steps of a part under names of its own, and one that keeps nothing of them but its shares."""
+    for name, columns in steps:
+        yield Step(f"{name}_{k}", columns)
+    made = tuple(column for _, columns in steps for column, _ in columns)
+    kept: Columns = [(f"part{k}.{name}", quoted(f"probability.{name}")) for name in names]
+    yield Step(f"part_{k}", kept, made)
+
+
+def _mixed(name: str, weights: list[float]) -> str:
+    terms = [f"{number(weight)} * {quoted(f'part{k}.{name}')}" for k, weight in enumerate(weights)]
+    return f"CASE WHEN {eligible(name)} THEN {' + '.join([number(0.0), *terms])} ELSE 0e0 END"
+
+
+def _deciding(model: Model, exploration: Exploration, n_slots: int) -> Steps:
+    """Yield the steps from features to probabilities."""
+    yield from _model_steps(model, n_slots)
+    yield from _exploring(exploration, action_names(n_slots))
+
+
+def _model_steps(model: Model, n_slots: int) -> Steps:
+    match model:
         case Rules():
-            return rules_steps(document.model, document.n_slots)
+            return rules_steps(model, n_slots)
         case Scorecard():
-            return scorecard_steps(document.model, document.n_slots)
+            return scorecard_steps(model, n_slots)
         case Tree():
-            return tree_steps(document.model, document.n_slots)
+            return tree_steps(model, n_slots)
         case Network():
-            return network_steps(document.model, document.n_slots)
+            return network_steps(model, n_slots)
+        case Posterior():
+            return posterior_steps(model, n_slots)
         case Arms():
-            return arms_steps(document.model, document.n_slots)
-    raise no_form(document, "SQL", f"a model of kind {document.model.kind}", INSTEAD)
+            return arms_steps(model, n_slots)
+        case BetaArms():
+            return beta_arms_steps(model, n_slots)
+        case Mixture():
+            raise AssertionError("a mixture is written part by part")
 
 
-def _exploring(document: Document, names: tuple[str, ...]) -> Steps:
+def _exploring(exploration: Exploration, names: tuple[str, ...]) -> Steps:
     """Yield the most that is wished, and probabilities."""
     wishes = [wish(name) for name in names]
     yield "best", [("most", f"greatest({', '.join(wishes)})")]
     first = " ".join(f"WHEN {each} = most THEN {k}" for k, each in enumerate(wishes))
     yield "preferred", [("preferred", f"CASE {first} END")]
-    match document.exploration:
+    match exploration:
         case Greedy():
             found = [f"CASE WHEN preferred = {k} THEN 1e0 ELSE 0e0 END" for k in range(len(names))]
         case Epsilon(epsilon):
@@ -128,6 +199,6 @@ def _exploring(document: Document, names: tuple[str, ...]) -> Steps:
             yield "odds", columns
             yield "total", [("total", " + ".join(quoted(column) for column, _ in columns))]
             found = [f"{quoted(column)} / total" for column, _ in columns]
-        case _:
-            raise no_form(document, "SQL", f"exploration {document.exploration.kind}", INSTEAD)
+        case Thompson():
+            raise AssertionError("refused before")
     yield "shares", [(f"probability.{name}", share) for name, share in zip(names, found, strict=True)]

@@ -46,6 +46,8 @@ class Catalogue:
 
     Attributes:
         words: of every suppression code.
+        in_order: every offer.
+        unasked: the same where nobody says which: each with no relevance, and out of its context.
 
     Args:
         app: the campaigns and limits.
@@ -73,6 +75,7 @@ class Catalogue:
             campaign.name: _offer(numbers[campaign.name], campaign, app, limits, counters) for campaign in app.campaigns
         }
         self.in_order = tuple(self.offers.values())
+        self.unasked = tuple((offer, 0.0, False) for offer in self.in_order)
         self.n_tiers = len(app.users.tiers)
         self._project_zone = time_zone(app.project_zone)
         self._moments: dict[tuple[str, int], Struct] = {}

@@ -6,7 +6,7 @@ trained on. Limits of the app and of the policy itself are asked one after the o
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple, Protocol
 
 from policies.constraints import Suppression, campaign_suppression, channel_suppression, expires_hour, say, standing_on
@@ -97,8 +97,8 @@ class Fitted:
         catalogue: of the app.
 
     Raises:
-        ValueError: the policy's own limits speak of tags that the app's histories do not remember, or it may send
-            nothing that the app has.
+        ValueError: the policy's own limits speak of tags that the app's histories do not remember, or count other kinds
+            of messages; or it may send nothing that the app has.
     """
 
     def __init__(self, policy: Policy, catalogue: Catalogue) -> None:
@@ -115,6 +115,12 @@ class Fitted:
                     f"policy {document.name!r}: constraints.{fault}. Histories remember the tags of the app's own caps"
                 ) from None
             self._own_caps = document.constraints.cap_names
+            if self._own_caps and set(document.constraints.passes_caps) != set(limits.passes_caps):
+                raise ValueError(
+                    f"policy {document.name!r}: constraints.passes_caps: expected the app's "
+                    f"({', '.join(limits.passes_caps) or 'none'}), got {', '.join(document.constraints.passes_caps)}: "
+                    "a send is written down once, as one that caps count or do not"
+                )
         self._allowed = None if document.allowed_campaigns is None else frozenset(document.allowed_campaigns)
         if self._allowed is not None and catalogue.offers and not self._allowed & catalogue.offers.keys():
             raise ValueError(
@@ -137,8 +143,8 @@ class Fitted:
         Raises:
             QuestionError: no such campaign, or one twice.
         """
-        offers, suppressed = self._candidates(user, moment, wishes)
-        reasons, own_reasons = self._eligible(user, moment, offers)
+        offers, suppressed = self.candidates(user, moment, wishes)
+        reasons, own_reasons = self.eligible(user, moment, offers)
         return View(offers, suppressed, reasons, own_reasons, self._features(user, moment, offers))
 
     def say(self, reason: int, own_reason: int = ELIGIBLE) -> str:
@@ -158,18 +164,14 @@ class Fitted:
                     found.append((offer.name, CHANNELS[channel], self.say(view.reasons[action], own)))
         return found
 
-    def _candidates(
+    def candidates(
         self, user: User, moment: Struct, wishes: Sequence[Wished] | None
     ) -> tuple[list[tuple[Offer, float]], list[tuple[str, int]]]:
         """Return the campaigns for the slots, by kind, then urgency and interest; and the others, and why."""
         catalogue, person, history = self.catalogue, user.person, user.history
         ranked: list[tuple[float, int, Offer, float]] = []
         suppressed: list[tuple[str, int]] = []
-        seen = set()
-        for offer, relevance, is_in_context in self._asked(wishes):
-            if offer.number in seen:
-                raise QuestionError("invalid", f"candidates: {offer.name!r} stands there twice")
-            seen.add(offer.number)
+        for offer, relevance, is_in_context in catalogue.unasked if wishes is None else self._asked(wishes):
             struct = offer.struct
             if self._allowed is not None and offer.name not in self._allowed:
                 reason = NOT_ALLOWED
@@ -182,14 +184,18 @@ class Fitted:
                 ranked.append((-(offer.rank + interest), offer.number, offer, relevance))
             else:
                 suppressed.append((offer.name, reason))
-        ranked.sort(key=lambda entry: entry[:2])
+        ranked.sort()  # no two have the same number, so offers are never compared
         suppressed += [(offer.name, EMPTY_SLOT) for _, _, offer, _ in ranked[self.n_slots :]]
         return [(offer, relevance) for _, _, offer, relevance in ranked[: self.n_slots]], suppressed
 
-    def _asked(self, wishes: Sequence[Wished] | None) -> Sequence[tuple[Offer, float, bool]]:
-        if wishes is None:
-            return [(offer, 0.0, False) for offer in self.catalogue.in_order]
-        return [(self._offer(wish.campaign), wish.relevance, wish.is_in_context) for wish in wishes]
+    def _asked(self, wishes: Sequence[Wished]) -> Iterator[tuple[Offer, float, bool]]:
+        seen = set()
+        for wish in wishes:
+            offer = self._offer(wish.campaign)
+            if offer.number in seen:
+                raise QuestionError("invalid", f"candidates: {offer.name!r} stands there twice")
+            seen.add(offer.number)
+            yield offer, wish.relevance, wish.is_in_context
 
     def _offer(self, name: str) -> Offer:
         offers = self.catalogue.offers
@@ -198,7 +204,7 @@ class Fitted:
             raise QuestionError("unknown-campaign", f"candidates: no campaign {name!r} in the settings.{hint}")
         return offers[name]
 
-    def _eligible(
+    def eligible(
         self, user: User, moment: Struct, offers: Sequence[tuple[Offer, float]]
     ) -> tuple[list[int], dict[int, int]]:
         """Return the suppression code of each action, shape (A,), and those of the policy's own limits."""

@@ -16,7 +16,7 @@ from policies.service.state.store import Ages, StoreError
 
 log = logging.getLogger("kairos.service")
 MS_A_DAY = 86_400_000
-SWEEP_SECONDS = 600.0
+SWEEP_SECONDS = 600.0  # between two removals for retention, and from a leap of the clock to the next
 
 
 class Caretaker:
@@ -30,7 +30,8 @@ class Caretaker:
     def __init__(self, service: Service, files: tuple[Path, ...]) -> None:
         self._service, self._files = service, files
         self._seen: dict[Path, tuple[int, int, int] | None] = {}
-        self._checked_at = self._swept_at = -1e9
+        self._checked_at, self._swept_at = -1e9, time.monotonic()
+        self._clock_offset_ms = self._offset_ms()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="caretaker", daemon=True)
 
@@ -70,6 +71,7 @@ class Caretaker:
                 self._checked_at = now
                 service.store.ping()
                 self.look_at_guard_rail()
+            self._watch_clock(now)
             if now - self._swept_at >= SWEEP_SECONDS:
                 self._swept_at = now
                 self.sweep()
@@ -81,6 +83,17 @@ class Caretaker:
             service.store_fault = str(fault)
         except Exception:
             log.exception("the caretaker met something unforeseen and goes on")
+
+    def _offset_ms(self) -> float:
+        return self._service.now_ms() - time.monotonic() * 1e3
+
+    def _watch_clock(self, now: float) -> None:
+        """Put retention off where the clock has leapt: what it would remove by a wrong clock is gone for good."""
+        offset_ms = self._offset_ms()
+        leap_s = (offset_ms - self._clock_offset_ms) / 1e3
+        if abs(leap_s) > self._service.settings.limits.clock_step_seconds:
+            self._clock_offset_ms, self._swept_at = offset_ms, now
+            log.warning("the clock leapt by %+.0f s: nothing is removed for %.0f s", leap_s, SWEEP_SECONDS)
 
     # ------------------------------------------------------------------------------------------------- files
 

@@ -37,6 +37,7 @@ DOORS = (
         lambda path: path.parts[0] == "agents" or path.parts[:3] == ("experiments", "offline", "learning"),
         "agents/ and experiments/offline/learning/",
     ),
+    Door(("onnx",), lambda path: str(path) == "policies/exports/onnx_graph.py", "policies/exports/onnx_graph.py"),
     Door(("cryptography",), lambda path: str(path) == "policies/signature.py", "policies/signature.py"),
     Door(
         ("fastapi", "starlette", "uvicorn", "msgspec", "psycopg"),
@@ -44,7 +45,7 @@ DOORS = (
         "policies/service/",
     ),
 )
-ONE_FILE_ONLY = ("ray",)
+ONE_FILE_ONLY = ("ray", "optuna", "mlflow")
 
 
 def forced_doors(imports: list[Import]) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import itertools
 import math
 import random
@@ -17,6 +18,9 @@ from policies.batch import BatchPolicy
 from policies.codec import write
 from policies.decide import Policy, load
 from policies.document import Document, Layer, Leaf, Network, NetworkInput, Split, Tree
+from policies.limits import Cap, Constraints, QuietHours
+from policies.runtime import App, Campaign, Runtime, User
+from policies.runtime.fitted import View
 from policies.vocabulary import feature_names, n_actions, n_features
 from tests.benchmarks import Row
 from tests.policies.documents import ALL, RULES, SCORECARD, network, observation, random_observation
@@ -66,6 +70,7 @@ def run(quick: bool) -> list[Row]:
             took = microseconds(partial(policy.decide, evening, ALL, 0.5, explain=explain), n)
             name = f"{policy.document.model.kind}, one decision"
             rows.append(Row(name, "us", took, "budget", BUDGET_US, BUDGET_US / took, 1.0, f"9 actions, {words}"))
+    rows += [limited(deep, n), from_history(deep, n)]
     document = network((64, 64))
     assert isinstance(document.model, Network)
     layers = [(layer.weights, layer.bias) for layer in document.model.layers]
@@ -90,6 +95,62 @@ def run(quick: bool) -> list[Row]:
     rows.append(Row("network, made ready", "ms", ready, note=f"{len(text) / 1e3:,.0f} kB, checked and hashed"))
     rows.append(many(100_000 if quick else 1_000_000))
     return rows
+
+
+LIMITS = Constraints(
+    (
+        Cap("pushes a day", 4, "day", channels=("push",)),
+        Cap("pushes a week", 20, hours=168, channels=("push",)),
+        Cap("e-mails a week", 3, "week", channels=("email",)),
+    ),
+    gap_hours=1,
+    quiet=QuietHours(),
+)
+NOON = dt.datetime(2026, 3, 2, 12, tzinfo=dt.UTC)
+
+
+def met(policy: Policy) -> tuple[Runtime, User, dt.datetime]:
+    """Return an app of four campaigns on both channels, and a user of it with 24 sends and sessions behind them."""
+    campaigns = tuple(Campaign(name=f"campaign {k}", channels=("push", "email"), category=k) for k in range(4))
+    runtime = Runtime(policy, App(campaigns=campaigns, constraints=LIMITS))
+    user = runtime.new_user(NOON, permitted=("push", "email"))
+    began_ms = round(NOON.timestamp() * 1e3)
+    for k in range(24):
+        user.was_sent(runtime.catalogue.in_order[0], 0, began_ms + k * 32_400_000)
+        user.had_session(began_ms + k * 32_400_000 + 7_200_000)
+    return runtime, user, NOON + dt.timedelta(hours=220)
+
+
+def limited(policy: Policy, n: int) -> Row:
+    """Return what a decision costs whose features are at hand: which actions the limits leave, choice, reasons."""
+    runtime, user, now = met(policy)
+    fitted = runtime.fitted
+    moment = runtime.catalogue.moment(user.zone, round(now.timestamp() * 1e3))
+    view = fitted.look(user, moment, None)
+    assert all(view.eligible)
+
+    def decided() -> object:
+        offers, suppressed = fitted.candidates(user, moment, None)
+        reasons, own = fitted.eligible(user, moment, offers)
+        answer = View(offers, suppressed, reasons, own, view.features)
+        return policy.decide(view.features, answer.eligible, 0.5), fitted.told(answer)
+
+    took = microseconds(decided, n)
+    note = "9 actions, three caps, a gap, quiet hours, with reasons; features at hand"
+    return Row("tree with limits, one decision", "us", took, "budget", BUDGET_US, BUDGET_US / took, 1.0, note)
+
+
+def from_history(policy: Policy, n: int) -> Row:
+    """Return what it costs to look at a user and decide: limits, all 57 features from the history, choice, reasons."""
+    runtime, user, now = met(policy)
+    moment = runtime.catalogue.moment(user.zone, round(now.timestamp() * 1e3))
+
+    def decided() -> object:
+        view = runtime.fitted.look(user, moment, None)
+        return policy.decide(view.features, view.eligible, 0.5), runtime.fitted.told(view)
+
+    took = microseconds(decided, n)
+    return Row("tree with limits, from a history", "us", took, note="the same, and 57 features from the user's history")
 
 
 def many(n: int) -> Row:

@@ -88,6 +88,15 @@ def test_own_limits_speak_of_tags_that_histories_remember() -> None:
     assert sent(found, user, range(3)) == ["offer", "news", None]
 
 
+def test_own_caps_count_what_the_app_counts() -> None:
+    own = Constraints((Cap("a", 1, "day"),), passes_caps=("scheduled",))
+    with pytest.raises(
+        ValueError, match=r"passes_caps: expected the app's \(transactional\), got scheduled: a send is"
+    ):
+        runtime(constraints=own)
+    runtime(constraints=Constraints(gap_hours=2, passes_caps=("scheduled",)))
+
+
 def test_a_fallback_decides_where_the_model_overflows() -> None:
     huge = Scorecard(0.0, {"push": 1e308, "email": 1e308}, (Weighted("tenure_days", {"push": 1e308, "email": 1e308}),))
     app = App(campaigns=(Campaign(name="digest"),))

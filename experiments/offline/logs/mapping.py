@@ -20,11 +20,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from experiments.config import read_source
 from experiments.config_messages import faults_of
-from experiments.faults import ConfigError, Fault
+from experiments.faults import ConfigError
+from experiments.shipped import shipped_names, shipped_path
 from experiments.yaml_source import override, read_yaml
-from simulator.config import did_you_mean
-from simulator.presets import preset_folders
 
+FOLDER = "logs"  # of `configs`
 _MARK = re.compile(r"^kind: log-mapping\b", re.MULTILINE)
 Column = Annotated[str, Field(min_length=1)]
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
@@ -198,9 +198,7 @@ def load_mapping(source: str | os.PathLike[str], overrides: Map[str, object] | N
 
 def mapping_names() -> tuple[str, ...]:
     """Return the names of the mappings that come with the package, in alphabetical order."""
-    folders = [folder.joinpath("logs") for folder in preset_folders()]
-    found = (entry.name for folder in folders if folder.is_dir() for entry in folder.iterdir())
-    return tuple(sorted(name[:-5] for name in found if name.endswith(".yaml")))
+    return shipped_names(FOLDER)
 
 
 def mapping_path(name: str) -> Path:
@@ -209,14 +207,7 @@ def mapping_path(name: str) -> Path:
     Raises:
         ConfigError: there is none of that name; the message has the nearest.
     """
-    if name in mapping_names():
-        for folder in preset_folders():
-            path = Path(str(folder.joinpath("logs", f"{name}.yaml")))
-            if path.is_file():
-                return path
-    known = ", ".join(mapping_names()) or "none"
-    message = f"no such mapping; known: {known}.{did_you_mean(name, mapping_names())}"
-    raise ConfigError([Fault(name, None, "", message)])
+    return shipped_path(FOLDER, name, "mapping")
 
 
 def is_mapping(source: str | os.PathLike[str]) -> bool:

@@ -56,9 +56,11 @@ def named_target(name: str, rounds: LoggedRounds, *, is_in_order: bool = True) -
 def _of_document(path: Path, rounds: LoggedRounds) -> Floats:
     from policies.batch.policy import BatchPolicy
     from policies.codec import read
+    from policies.document import require_no_limits
     from policies.vocabulary import action_names, feature_names
 
     document = read(path.read_text(encoding="utf-8"), str(path))
+    require_no_limits(document, "a log")
     wanted = feature_names(document.n_slots)
     if rounds.features != wanted or rounds.action_names != action_names(document.n_slots):
         first = next((name for name in wanted if name not in rounds.features), None)

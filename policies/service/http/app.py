@@ -7,6 +7,7 @@ table of `routes` and fifty lines.
 from __future__ import annotations
 
 import logging
+import re
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, NamedTuple
@@ -25,6 +26,7 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 log = logging.getLogger("kairos.service")
 LONGEST_KEY = 200
+IDEMPOTENCY_KEY = re.compile(rb"[ -~]{1,%d}" % LONGEST_KEY)
 LONGEST_PLACE = 200
 SAFETY = ((b"x-content-type-options", b"nosniff"), (b"cache-control", b"no-store"))
 
@@ -137,7 +139,8 @@ class App:
 
     async def _let_in(self, route: Route, place: str, scope: Scope, receive: Receive) -> Request | Response:
         """Return the request once it is known who asks, that they may, and that it is not too large."""
-        authorization = idempotency = length = b""
+        authorization = length = b""
+        idempotency: bytes | None = None
         for name, value in scope["headers"]:
             if name == b"authorization":
                 authorization = value
@@ -157,8 +160,10 @@ class App:
             if wait > 0.0:
                 seconds = b"%d" % max(1, round(wait + 0.5))
                 return problem(429, "too-many-requests", f"key {caller.name!r}: too many", (b"retry-after", seconds))
-        if len(idempotency) > LONGEST_KEY:
-            return problem(422, "invalid", f"Idempotency-Key: expected at most {LONGEST_KEY} characters")
+        # An empty one would be taken for none, and what its sender believes is done once be done twice.
+        if idempotency is not None and not IDEMPOTENCY_KEY.fullmatch(idempotency):
+            words = f"Idempotency-Key: expected 1 to {LONGEST_KEY} printable ASCII characters"
+            return problem(422, "invalid", f"{words}, got {len(idempotency)} bytes")
         most = self._service.settings.limits.body_bytes
         if length.isdigit() and int(length) > most:
             return problem(
@@ -167,7 +172,7 @@ class App:
         body = await _whole_body(receive, most)
         if body is None:
             return problem(413, "too-large", f"body: expected at most {most} bytes (limits.body_bytes)")
-        return Request(caller, body, place, scope["query_string"], idempotency.decode("latin-1"))
+        return Request(caller, body, place, scope["query_string"], (idempotency or b"").decode())
 
 
 async def _whole_body(receive: Receive, most: int) -> bytes | None:

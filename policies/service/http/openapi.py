@@ -71,8 +71,8 @@ def description() -> dict[str, Any]:
                 "required": True,
                 "content": {"application/json": {"schema": schema_of[route.takes]}},
             }
-        found = {"application/json": {"schema": schema_of[route.gives]}} if route.gives else {"text/plain": {}}
-        what["responses"]["200"] = {"description": "done", "content": found}
+        found = {"schema": schema_of[route.gives]} if route.gives else {}
+        what["responses"]["200"] = {"description": "done", "content": {route.kind: found}}
         for status, words in REFUSALS.items():
             what["responses"][str(status)] = refusal(words)
         if route.role:

@@ -135,7 +135,7 @@ def _policies(service: Service) -> PoliciesAnswer:
 
 async def activate(service: Service, request: Request) -> Response:
     """Let a policy decide, for all, for a share, or in the shadow."""
-    asked = read(_activate, request.body or b"{}")
+    asked = read(_activate, request.body)
     try:
         await service.aside(service.shelf.activate, request.place, asked.role, asked.share, request.caller.name)
     except ShelfError as fault:

@@ -19,7 +19,8 @@ class Route:
         path: with at most one gap, `{id}` or `{hash}`.
         role: that a key needs; "" for anybody, without a key.
         takes: struct of the body; None: no body.
-        gives: struct of the answer; None: not JSON.
+        gives: struct of the answer; None: text of another kind.
+        kind: of the answer's text, where it has no struct.
         is_repeatable: an Idempotency-Key is understood.
     """
 
@@ -30,6 +31,7 @@ class Route:
     takes: Any = None
     gives: Any = None
     is_repeatable: bool = False
+    kind: str = "application/json"
 
 
 ROUTES = (
@@ -45,9 +47,9 @@ ROUTES = (
     Route("POST", "/v1/kill", operating.kill, "admin", None, m.Done),
     Route("POST", "/v1/unkill", operating.unkill, "admin", None, m.Done),
     Route("GET", "/v1/ops", operating.ops, "metrics", None, o.OpsAnswer),
-    Route("GET", "/ops", operating.ops_page, ""),
+    Route("GET", "/ops", operating.ops_page, "", kind="text/html"),
     Route("GET", "/healthz", operating.health, "", None, m.Done),
     Route("GET", "/readyz", operating.ready, "", None, o.Ready),
-    Route("GET", "/metrics", operating.metrics, "metrics"),
+    Route("GET", "/metrics", operating.metrics, "metrics", kind="text/plain"),
     Route("GET", "/openapi.json", operating.description, ""),
 )

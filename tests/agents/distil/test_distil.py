@@ -4,16 +4,35 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 
 from agents.distil.advantages import MOST_ODDS, advantages
+from agents.distil.lessons import States, looked_at
 from agents.distil.monotone import FATIGUE, boxes, made_monotone, merged, tires_into
-from agents.distil.trees import States, TreeSettings, distilled_tree, rules_of
+from agents.distil.scorecards import ScorecardSettings, distilled_scorecard
+from agents.distil.trees import TreeSettings, distilled_tree, rules_of
 from policies.batch import BatchPolicy
+from policies.codec import read, write
 from policies.decide import Policy
-from policies.document import Document, Epsilon, Exploration, Greedy, Leaf, Mixture, Part, Rules, Softmax, Split, Tree
+from policies.document import (
+    Binned,
+    Document,
+    Epsilon,
+    Exploration,
+    Greedy,
+    Leaf,
+    Mixture,
+    Part,
+    Rules,
+    Scorecard,
+    Softmax,
+    Split,
+    Tree,
+)
 from policies.inputs import encode, inputs
 from policies.vocabulary import features, n_features
 from tests.policies.documents import MIXTURE, RULES, SCORECARD
@@ -214,7 +233,7 @@ def _distinct(node: Split | Leaf, numbers: object) -> Split | Leaf:
 
 def test_what_is_refused() -> None:
     nothing = States(np.zeros((3, n_features(2)), np.float32), np.eye(5, dtype=np.bool_)[[0, 0, 0]])
-    with pytest.raises(ValueError, match="distilled_tree: expected states in which something could be sent, got none"):
+    with pytest.raises(ValueError, match="distillation: expected states in which something could be sent, got none"):
         distilled_tree(TEACHER, lambda *_: nothing)
     with pytest.raises(ValueError, match="TreeSettings: leaves: expected 2 to 250, got 1"):
         TreeSettings(leaves=1)
@@ -232,3 +251,106 @@ def test_thresholds_are_readable_and_within_range() -> None:
         assert len(f"{split.threshold:g}".lstrip("-0.").replace(".", "").partition("e")[0]) <= 6
     observations, masks = hard_observations(student, np.random.default_rng(0), 50)
     Policy(student).decide(observations[0], masks[0], 0.5)
+
+
+# ----------------------------------------------------------------------------------------------------------- scorecards
+
+POINTS = Document(
+    "points",
+    2,
+    Scorecard(
+        0.0,
+        {"push": -3.0, "email": -2.0},
+        (
+            Binned("hours_since_session", (40.0,), {"push": (0.0, 4.0), "email": (3.0, -1.0)}),
+            Binned("slot.relevance", (0.5,), {"push": (-1.0, 2.0), "email": (0.0, 1.0)}),
+            Binned("send_load", (10.0,), {"push": (1.0, -2.0), "email": (0.0, -2.0)}),
+        ),
+    ),
+)
+
+
+def test_a_scorecard_is_learned_again() -> None:
+    settings = ScorecardSettings(features=3, bins=20, most_points=50)
+    found = distilled_scorecard(POINTS, visits(2), settings)
+    assert isinstance(found.model, Scorecard)
+    assert {term.feature for term in found.model.terms} == {"hours_since_session", "slot.relevance", "send_load"}
+    assert agreement(POINTS, found, states(2, 99)) > 0.97
+    assert found.trained_on["distilled_from"] == "points"
+    assert read(write(found)) == found
+
+
+def test_points_are_whole_and_the_largest_is_as_asked() -> None:
+    found = distilled_scorecard(TEACHER, visits(2), ScorecardSettings(features=4, bins=4, most_points=12)).model
+    assert isinstance(found, Scorecard)
+    points = [p for term in found.terms for column in term.points.values() for p in column]  # type: ignore[union-attr]
+    assert all(p == round(p) for p in (*points, *found.base.values()))
+    assert max(map(abs, points)) == 12.0
+    assert len(found.terms) <= 4
+    assert all(len(term.thresholds) <= 3 for term in found.terms)  # type: ignore[union-attr]
+
+
+def test_more_features_and_bins_agree_more() -> None:
+    seen = states(2, 98)
+    small, large = (
+        agreement(TEACHER, distilled_scorecard(TEACHER, visits(2), ScorecardSettings(n, bins)), seen)
+        for n, bins in ((1, 2), (8, 12))
+    )
+    assert small < large - 0.05
+
+
+def test_a_scorecard_draws_as_its_teacher() -> None:
+    """By the same odds, in its own points: the temperature is what one unit of the teacher's worth is in points."""
+    teacher = replace(POINTS, exploration=Softmax(2.0))
+    found = distilled_scorecard(teacher, visits(2), ScorecardSettings(features=3, bins=20, most_points=200))
+    assert isinstance(found.exploration, Softmax)
+    seen = states(2, 97)
+    mine, theirs = (BatchPolicy(each).probabilities(seen.observations, seen.masks) for each in (found, teacher))
+    assert np.abs(mine - theirs).mean() < 0.02
+    assert distilled_scorecard(POINTS, visits(2)).exploration == Greedy()
+
+
+def test_more_fatigue_never_adds_a_point_of_any_scorecard() -> None:
+    """Of a teacher that wishes it the wrong way round, too: that is what the order is held for."""
+    tired = Binned("send_load", (5.0, 15.0), {"push": (-3.0, 1.0, 4.0), "email": (-2.0, 0.0, 2.0)})
+    longer = Binned("hours_since_send", (24.0,), {"push": (3.0, -3.0), "email": (2.0, -2.0)})
+    wrong = Document("wrong", 2, Scorecard(0.0, {"push": 0.0, "email": 0.0}, (tired, longer)))
+    free = distilled_scorecard(wrong, visits(2), ScorecardSettings(is_monotone=False)).model
+    held = distilled_scorecard(wrong, visits(2)).model
+    assert _rises(free)
+    assert not _rises(held)
+
+
+def _rises(model: object) -> bool:
+    assert isinstance(model, Scorecard)
+    for term in model.terms:
+        direction = FATIGUE.get(term.feature, 0)
+        for column in term.points.values():  # type: ignore[union-attr]
+            steps = np.diff(column) * direction
+            if direction and (steps > 0).any():
+                return True
+    return False
+
+
+def test_of_silence_nothing_is_learned_but_silence() -> None:
+    found = distilled_scorecard(Document("never", 2, Rules(())), visits(2))
+    seen = states(2, 96)
+    assert (advantages(found, seen.observations, seen.masks).argmax(axis=1) == 0).all()
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"features": 0}, "features: expected 1 to 35, got 0"),
+        ({"bins": 1}, "bins: expected 2 to 20, got 1"),
+        ({"most_points": 0}, "most_points: expected 1 to 1000, got 0"),
+    ],
+)
+def test_settings_of_a_scorecard(given: dict[str, Any], told: str) -> None:
+    with pytest.raises(ValueError, match=told):
+        ScorecardSettings(**given)
+
+
+def test_every_feature_that_people_read_can_be_chosen() -> None:
+    assert {"tier", "local_hour", "slot.relevance"} <= {entry.name for entry in looked_at(2)}
+    assert not {"local_hour_sin", "slot1.relevance"} & {entry.name for entry in looked_at(2)}

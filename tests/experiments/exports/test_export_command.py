@@ -14,7 +14,8 @@ from experiments.config import load_scenario
 from experiments.exports.certificate import certify
 from policies.codec import read, write
 from policies.decide import load
-from policies.document import Document, Greedy, Leaf, Rules, Send, Softmax, Split, Tree
+from policies.document import Document, Greedy, Layer, Leaf, Network, NetworkInput, Rules, Send, Softmax, Split, Tree
+from policies.exports.onnx_model import onnx_model
 from policies.exports.python_source import python_source
 from policies.exports.sql_source import sql_source
 from simulator.config import Scenario
@@ -63,21 +64,35 @@ def test_exact_forms(source: Path) -> None:
         assert done.output == f"Exact. Written: {target}\n"
 
 
+def test_onnx(source: Path) -> None:
+    done = exported(str(source), "--as", "onnx")
+    assert done.exit_code == 0, done.output
+    assert source.with_name("policy-onnx.onnx").read_bytes() == onnx_model(TEACHER)
+
+
+def test_a_network_is_its_own_document(source: Path) -> None:
+    layer = Layer(((0.5,),) * 9, (0.0,) * 9, "identity")
+    network = Document("net", 4, Network((NetworkInput("send_load"),), (layer,)))
+    source.write_text(write(network), encoding="utf-8")
+    assert exported(str(source), "--as", "network").exit_code == 0
+    assert read(source.with_name("policy-network.json").read_text(encoding="utf-8")) == network
+
+
 def test_a_training_s_folder(source: Path) -> None:
     done = exported(str(source.parent), "--as", "python", "--out", str(source.with_name("x.py")))
     assert done.exit_code == 0, done.output
     assert source.with_name("x.py").read_text(encoding="utf-8") == python_source(TEACHER)
 
 
-@pytest.mark.parametrize("form", ["tree", "rules"])
-def test_distilled_with_a_certificate(source: Path, form: str) -> None:
+@pytest.mark.parametrize(("form", "agreement"), [("tree", 0.98), ("rules", 0.98), ("scorecard", 0.9)])
+def test_distilled_with_a_certificate(source: Path, form: str, agreement: float) -> None:
     done = exported(str(source), "--as", form, "--scenario", "ecommerce", "--depth", "3", "--leaves", "6", *FEW)
     assert done.exit_code == 0, done.output
     policy = load(source.with_name(f"policy-{form}.json").read_text(encoding="utf-8"))
     assert policy.document.model.kind == form
     told = json.loads(source.with_name(f"policy-{form}-certificate.json").read_text(encoding="utf-8"))
     assert told["student_hash"] == policy.policy_hash
-    assert told["agreement"] > 0.98
+    assert told["agreement"] > agreement
     assert told["ineligible"] == 0
     assert told["risen"] == 0
     assert told["tried"] > 100
@@ -125,6 +140,9 @@ def test_a_student_that_errs_is_found_out() -> None:
     odd = certify(TEACHER, longing, small(), n_users=8, n_state_users=32, seed=5)
     assert odd.risen > 0
     assert f"more fatigue raises its wish to send in {odd.risen:,} of {odd.tried:,} states" in odd.in_words()
+    closed = small().model_copy(update={"campaigns": small().campaigns[:0]})
+    with pytest.raises(ValueError, match="certify: expected states in which something could be sent, met none with 4"):
+        certify(TEACHER, TEACHER, closed, n_users=8, n_state_users=4, seed=5)
     with pytest.raises(ValueError, match="certify: expected a student of 4 slots, got 2"):
         certify(TEACHER, Document("two", 2, Rules(())), small(), n_users=8, seed=5)
 
@@ -142,9 +160,12 @@ def test_what_it_says_of_a_bad_source(tmp_path: Path, source: Path) -> None:
     assert "is the policy that is exported; name another file." in done.output
     assert read(source.read_text(encoding="utf-8")) == TEACHER
     source.write_text(write(POSTERIOR), encoding="utf-8")
-    done = exported(str(source), "--as", "python")
+    done = exported(str(source), "--as", "sql")
     assert done.exit_code == 1
-    assert "a Python file has no exact form of a model of kind posterior: import policies instead" in done.output
-    assert not source.with_name("policy-python.py").exists()
+    assert "SQL has no exact form of exploration thompson: distil it" in done.output
+    assert not source.with_name("policy-sql.sql").exists()
+    done = exported(str(source), "--as", "network")
+    assert done.exit_code == 1
+    assert "a network has no exact form of a model of kind posterior: its own is --as document" in done.output
     source.write_text("{", encoding="utf-8")
     assert exported(str(source), "--as", "python").exit_code == 1

@@ -6,6 +6,7 @@ import json
 import random
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +18,9 @@ from policies.document import Document, Rule, Rules, Send
 from policies.exports.python_source import python_source
 from policies.exports.refusal import ExportError
 from policies.vocabulary import action_names, feature_names, n_features
-from tests.policies.documents import BETA_ARMS, MIXTURE, POSTERIOR
 from tests.policies.random_documents import hard_observations, random_document
 
-KINDS = ("rules", "scorecard", "tree", "network", "arms")
+KINDS = ("rules", "scorecard", "tree", "network", "posterior", "arms", "beta_arms", "mixture")
 N_DOCUMENTS, N_ROWS = 25, 60
 
 
@@ -96,17 +96,15 @@ def test_names_cannot_break_out() -> None:
     assert module_of(Document(name, 1, rules))["decide"]([0.0] * n_features(1), [True] * 3, 0.0)[0] == 1
 
 
-@pytest.mark.parametrize(
-    ("document", "told"),
-    [
-        (POSTERIOR, "has no exact form of a model of kind posterior"),
-        (BETA_ARMS, "has no exact form of a model of kind beta_arms"),
-        (MIXTURE, "has no exact form of a model of kind mixture"),
-    ],
-)
-def test_what_has_no_short_form(document: Document, told: str) -> None:
-    with pytest.raises(ExportError, match=f"{told}: import policies instead"):
+def test_a_fallback_has_no_form() -> None:
+    document = replace(random_document("tree", random.Random(1), 2), fallback=Rules(()))
+    with pytest.raises(ExportError, match="a Python file has no exact form of a fallback: import policies instead"):
         python_source(document)
+
+
+def test_own_limits_are_left_to_whoever_asks_and_it_says_so() -> None:
+    document = replace(random_document("tree", random.Random(1), 2), allowed_campaigns=("a",))
+    assert "own limits are not in it: hold them, and say by `eligible` what they leave" in python_source(document)
 
 
 def test_what_is_asked_wrongly() -> None:

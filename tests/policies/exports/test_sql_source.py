@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 
 import duckdb
 import numpy as np
@@ -11,14 +12,14 @@ import pytest
 
 from policies.batch import BatchPolicy
 from policies.decide import Policy
-from policies.document import Document, Greedy, Rule, Rules, Send
+from policies.document import Document, Greedy, Mixture, Posterior, Rule, Rules, Send, Softmax, Thompson
 from policies.exports.refusal import ExportError
 from policies.exports.sql_source import sql_source
 from policies.vocabulary import action_names, feature_names, n_features
 from tests.policies.documents import BETA_ARMS, MIXTURE, POSTERIOR
 from tests.policies.random_documents import hard_observations, random_document
 
-KINDS = ("rules", "scorecard", "tree", "network", "arms")
+KINDS = ("rules", "scorecard", "tree", "network", "posterior", "arms", "beta_arms", "mixture")
 
 
 def table_of(n_slots: int, observations: np.ndarray, masks: np.ndarray, uniforms: np.ndarray) -> pd.DataFrame:
@@ -46,11 +47,24 @@ def test_equals_its_document_in_a_hundred_thousand_states(kind: str) -> None:
     compare(kind, 50, 2_000)
 
 
+def without_thompson(document: Document) -> Document:
+    """The same, greedy or with softmax where it would need a quadrature."""
+    model, exploration = document.model, document.exploration
+    if isinstance(model, Mixture):
+        parts = [replace(p, exploration=Softmax(0.7)) if p.exploration.kind == "thompson" else p for p in model.parts]
+        model = replace(model, parts=tuple(parts))
+    if exploration.kind == "thompson":
+        exploration = Softmax(0.3) if isinstance(model, Posterior) else Greedy()
+    if isinstance(model, Posterior):
+        model = replace(model, optimism=1.5)
+    return replace(document, model=model, exploration=exploration, parity=())
+
+
 def compare(kind: str, n_documents: int, n_rows: int) -> None:
     luck, rows = random.Random(kind), np.random.default_rng(1)
     n_sent = 0
     for _ in range(n_documents):
-        document = random_document(kind, luck, luck.choice((1, 2, 4)))
+        document = without_thompson(random_document(kind, luck, luck.choice((1, 2, 4))))
         observations, masks = hard_observations(document, rows, n_rows)
         uniforms = rows.random(n_rows)
         found = answered(document, table_of(document.n_slots, observations, masks, uniforms))
@@ -58,7 +72,7 @@ def compare(kind: str, n_documents: int, n_rows: int) -> None:
         expected = BatchPolicy(document).probabilities(observations, masks)
         shares = found[[f"probability.{name}" for name in names]].to_numpy()
         np.testing.assert_allclose(shares, expected, rtol=0.0, atol=1e-12, err_msg=str(document))
-        if isinstance(document.exploration, Greedy):
+        if isinstance(document.exploration, Greedy) and not isinstance(document.model, Mixture):
             np.testing.assert_array_equal(shares, expected)
         policy = Policy(document)
         for row in range(0, n_rows, 20):
@@ -84,8 +98,22 @@ def test_names_cannot_break_out() -> None:
     assert sql_source(document, 'my "table"').count('FROM "my ""table"""') == 1
 
 
-@pytest.mark.parametrize("document", [POSTERIOR, BETA_ARMS, MIXTURE])
-def test_what_has_no_form(document: Document) -> None:
-    told = f"SQL has no exact form of a model of kind {document.model.kind}: write one of rules"
-    with pytest.raises(ExportError, match=told):
-        sql_source(document)
+def test_parts_leave_nothing_behind() -> None:
+    document = without_thompson(MIXTURE)
+    n = document.n_slots
+    table = table_of(n, np.zeros((2, n_features(n))), np.ones((2, 1 + 2 * n), np.bool_), np.zeros(2))
+    added = [f"probability.{name}" for name in action_names(n)] + ["action", "action_name", "propensity"]
+    assert list(answered(document, table).columns) == [*table.columns, *added]
+
+
+@pytest.mark.parametrize(
+    ("document", "told"),
+    [
+        (replace(POSTERIOR, exploration=Thompson()), "exploration thompson"),
+        (replace(BETA_ARMS, exploration=Thompson()), "exploration thompson"),
+        (replace(BETA_ARMS, exploration=Greedy(), fallback=Rules(())), "a fallback"),
+    ],
+)
+def test_what_has_no_form(document: Document, told: str) -> None:
+    with pytest.raises(ExportError, match=f"SQL has no exact form of {told}: "):
+        sql_source(replace(document, parity=()))

@@ -83,6 +83,17 @@ def test_a_key_is_forgotten_after_its_time_and_with_its_user(open_again: Callabl
         assert third["decision_id"] not in (first["decision_id"], second["decision_id"])
 
 
+@pytest.mark.parametrize("key", [b"", b"x" * 201, "grüß".encode("latin-1"), b"a\tb"])
+def test_a_key_that_is_none_is_refused_and_not_taken_for_no_key(key: bytes) -> None:
+    with served() as it:
+        answer = it.ask("POST", "/v1/decide", {"user_id": "ann"}, headers=[(b"Idempotency-Key", key)])
+        assert answer.status_code == 422
+        assert answer.json()["message"] == (
+            f"Idempotency-Key: expected 1 to 200 printable ASCII characters, got {len(key)} bytes"
+        )
+        assert it.ask("GET", "/v1/users/ann/export").status_code == 404, "nothing was decided"
+
+
 @pytest.mark.parametrize("n", [8])
 def test_many_at_once_under_one_key_get_one_answer(store: Store, n: int) -> None:
     import asyncio

@@ -4,16 +4,11 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
-import subprocess
 import tomllib
 from pathlib import Path
 
-import pytest
-
 from policies.service.http.routes import ROUTES
 from policies.service.settings import settings_of
-from tests.policies.service.process import running
 from tests.policies.service.serving import Served, hash_of, sender
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -56,24 +51,3 @@ def test_the_operations_page_asks_nobody_else() -> None:
     assert "innerHTML" not in OPS
     assert "insertAdjacentHTML" not in OPS
     assert not re.search(r"<(link|img|iframe|script\s+src)", OPS)
-
-
-def test_a_browser_shows_what_was_sent(tmp_path: Path) -> None:
-    """The page's script, run by a browser against a real server."""
-    browser = shutil.which("chromium") or shutil.which("google-chrome")
-    if browser is None:
-        pytest.skip("no chromium")
-    with running(tmp_path, "memory", limit=2) as [server]:
-        for _ in range(3):
-            sent = server.client.post(f"{server.url}/v1/decide", json={"user_id": "ann"}).json()
-        assert sent["send"] is None
-        command = [browser, "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'browser'}"]
-        command += ["--virtual-time-budget=3000", "--dump-dom", f"{server.url}/ops"]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-    page = done.stdout
-    assert '<span id="state" class="state good">serving</span>' in page, done.stderr[-500:]
-    tiles = dict(re.findall(r'<div class="card tile"><b>([^<]*)</b><span>([^<]*)</span></div>', page))
-    assert {"3": "decisions", "2": "sends"}.items() <= tiles.items()
-    [row] = re.findall(r"<tr><td>digest</td>(.*?)</tr>", page)
-    assert re.findall(r"<td>([^<]*)</td>", row)[0] == "2"
-    assert "cap push-a-day" in page

@@ -117,6 +117,8 @@ def test_a_kept_policy_that_cannot_serve_is_noted_and_the_rest_serves(open_again
 def test_an_unknown_hash_is_told_with_the_nearest() -> None:
     with served() as it:
         known = hash_of(sender())
+        forgotten = it.ask("POST", f"/v1/policies/{known}/activate")
+        assert forgotten.status_code == 400, "a body that got lost must not activate what was to be a canary"
         answer = it.ask("POST", f"/v1/policies/{known[:-1]}/activate", {})
         assert (answer.status_code, answer.json()["problem"]) == (404, "unknown-policy")
         assert f"Did you mean '{known}'?" in answer.json()["message"]
