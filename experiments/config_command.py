@@ -16,7 +16,7 @@ from experiments.faults import ConfigError
 
 @click.group()
 def config() -> None:
-    """Check, show and list configs: scenarios, experiments, sweeps, trainings and mappings of logs."""
+    """Check, show and list configs: scenarios, experiments, sweeps, trainings, mappings of logs and worlds."""
 
 
 @config.command()
@@ -39,7 +39,9 @@ def check(ctx: click.Context, paths: tuple[str, ...]) -> None:
 
 @config.command()
 @click.argument(
-    "kind", type=click.Choice(["scenario", "experiment", "sweep", "training", "log-mapping"]), default="scenario"
+    "kind",
+    type=click.Choice(["scenario", "experiment", "sweep", "training", "log-mapping", "worlds"]),
+    default="scenario",
 )
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="File to write; default: standard output.")
 def schema(kind: str, out: Path | None) -> None:
@@ -52,6 +54,8 @@ def schema(kind: str, out: Path | None) -> None:
         from experiments.sweep.source import sweep_schema as schema_of
     elif kind == "log-mapping":
         from experiments.offline.logs.mapping import mapping_schema as schema_of
+    elif kind == "worlds":
+        from experiments.robustness.worlds import worlds_schema as schema_of
     else:
         from experiments.training.source import training_schema as schema_of
 
@@ -85,6 +89,7 @@ def list_() -> None:
     """List what comes with the package, by name and title."""
     from experiments.config import load_scenario, preset_names
     from experiments.offline.logs.mapping import load_mapping, mapping_names
+    from experiments.robustness.worlds import STANDARD, load_worlds
     from experiments.run.source import experiment_names, experiment_path
     from experiments.shipped import shipped_title
     from experiments.sweep.source import sweep_names, sweep_path
@@ -107,6 +112,9 @@ def list_() -> None:
     click.echo("\nMappings of logs")
     for name in mapping_names():
         click.echo(f"  {name:<{width}}{load_mapping(name).name}")
+    click.echo("\nWorlds, of kairos robustness")
+    for world in load_worlds(STANDARD):
+        click.echo(f"  {world.name:<{width}}{world.sentence}")
 
 
 def _load(source: str, settings: tuple[str, ...]) -> dict[str, Any]:
@@ -131,4 +139,8 @@ def _load(source: str, settings: tuple[str, ...]) -> dict[str, Any]:
 
     if source not in preset_names() and (source in mapping_names() or is_mapping(source)):
         return load_mapping(source, overrides).model_dump(mode="json")
+    from experiments.robustness.worlds import STANDARD, is_worlds, worlds_file
+
+    if source == STANDARD or is_worlds(source):
+        return worlds_file(source, overrides).model_dump(mode="json")
     return scenario_tree(load_scenario(source, overrides))
