@@ -95,6 +95,7 @@ def test_without_repetitions_an_interaction_is_not_told(tmp_path: Path) -> None:
     columns: list[list[Level]] = [["a", "a", "b", "b"], ["x", "y", "x", "y"]]
     [pair] = interactions(groupings(["f", "g"], columns), np.asarray([1.0, 2.0, 3.0, 5.0]))
     assert np.isnan(pair.p_value)
+    assert np.isnan(pair.share)
     assert "One seed each, so there are no intervals." in text_of(sweep_page(sweep))
 
 
