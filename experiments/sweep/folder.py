@@ -3,10 +3,11 @@
 | path | what |
 |---|---|
 | `sweep.yaml` | the resolved config; another sweep is refused |
-| `plan.json` | the trials in their order, each with its folder; of Optuna's, as far as they are chosen |
+| `plan.json` | the settings in their order, each with its folder; of Optuna's, as far as they are chosen |
 | `<hash of the setting>/<seed>/` | a trial's result, whole or not there |
 | `failed.json` | trials without one, and why; they are tried again when the sweep goes on |
 | `table.parquet` | a row a trial, contender and outcome; written last |
+| `report.html` | what they say, as a page |
 """
 
 from __future__ import annotations
@@ -95,18 +96,19 @@ class SweepFolder:
         return [self.task(setting, seed) for setting in settings for seed in self.config.seeds]
 
     def write_plan(self, settings: Sequence[Setting], given_up: Mapping[str, int]) -> None:
-        """Write the trials in their order.
+        """Write the settings in their order.
 
         Args:
             given_up: seeds that a setting was given before it was given up, by its folder.
         """
-        trials = [
-            {"id": f"{one.folder}/{seed}", "setting": one.number, "overrides": one.overrides, "seed": seed}
+        entries = [
+            {"number": one.number, "folder": one.folder, "overrides": one.overrides, "seeds": list(self.config.seeds)}
+            | ({"given_up_after": given_up[one.folder]} if one.folder in given_up else {})
             for one in settings
-            for seed in self.config.seeds[: given_up.get(one.folder)]
         ]
-        told = {"format": FORMAT, "base": self.base, "base_hash": self.base_hash, "trials": trials}
-        write_json(self.path / PLAN, told | {"given_up": dict(given_up)})
+        write_json(
+            self.path / PLAN, {"format": FORMAT, "base": self.base, "base_hash": self.base_hash, "settings": entries}
+        )
 
     def write_failed(self, faults: Mapping[str, str]) -> None:
         """Write why trials have no result, by folder; without any, the file goes."""

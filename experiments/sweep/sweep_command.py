@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from experiments.sweep.local import Ended
     from experiments.sweep.sweep import Engine, Result
 
-INTERRUPTED = 130
+INTERRUPTED, PAGE = 130, "report.html"
 FIRST_LINES = 3  # of a fault
 LINE_SECONDS = 10.0
 
@@ -59,8 +59,9 @@ def sweep(
     except KeyboardInterrupt:
         click.echo("Interrupted; what is done is kept. The same command goes on.", err=True)
         ctx.exit(INTERRUPTED)
-    _page(folder.path)
     _print(result, folder.path)
+    if result.n_done:
+        _write_page(folder.path)
     if result.faults:
         ctx.exit(1)
 
@@ -75,15 +76,6 @@ def _engine(name: str, n_workers: int, address: str) -> Engine:
     from experiments.sweep.ray_engine import run_on_ray
 
     return partial(run_on_ray, trial=TRIAL, n_workers=n_workers, address=address)
-
-
-def _page(folder: Path) -> None:
-    """Write the report, where there is anything to report."""
-    from experiments.report.sweep_page import write_sweep_page
-
-    if list(folder.glob("*/*/summary.json")):
-        with writing():
-            write_sweep_page(folder, folder / "report.html")
 
 
 class _Told:
@@ -108,6 +100,14 @@ class _Told:
             click.echo(f"{done:,} of {of:,} trials, about {left:,.0f} s left", err=True)
 
 
+def _write_page(folder: Path) -> None:
+    from experiments.report.sweep_page import write_sweep_page
+
+    with writing():
+        write_sweep_page(folder, folder / PAGE)
+    click.echo(f"Page: {folder / PAGE}")
+
+
 def _print(result: Result, folder: Path) -> None:
     console = plain_console()
     told = f"{result.n_done:,} trials of {len(result.settings):,} settings, {result.n_new:,} of them run now"
@@ -115,5 +115,3 @@ def _print(result: Result, folder: Path) -> None:
     told += f"; {len(result.faults):,} failed, see {folder / 'failed.json'}" if result.faults else ""
     console.print(f"{told}.")
     console.print(f"Table: {folder / 'table.parquet'}, {result.table.height:,} rows", soft_wrap=True)
-    if (folder / "report.html").is_file():
-        console.print(f"Report: {folder / 'report.html'}", soft_wrap=True)

@@ -17,28 +17,27 @@ OUTCOMES = Path("measures", "outcomes.parquet")
 def table_of(folder: Path) -> pl.DataFrame:
     """Return a row for each trial, contender and outcome.
 
-    Columns: `trial` (its folder), `setting` (its number), `seed`, one for each field that was swept, then those of a
-    run's `measures/outcomes.parquet`. Trials without a result have no rows. A field whose values are of several kinds,
-    or are lists, is text (JSON).
+    Columns: `setting` (its number), `seed`, one for each field that was swept, then those of a run's
+    `measures/outcomes.parquet`. Trials without a result have no rows. A field whose values are of several kinds, or are
+    lists, is text (JSON).
 
     Raises:
         SweepError: the folder is no sweep's.
     """
-    trials = read_plan(folder)["trials"]
-    fields = sorted({name for trial in trials for name in trial["overrides"]})
-    columns = {name: _column([trial["overrides"].get(name) for trial in trials]) for name in fields}
+    plan = read_plan(folder)
+    fields = sorted({name for entry in plan["settings"] for name in entry["overrides"]})
+    columns = {name: _column([entry["overrides"].get(name) for entry in plan["settings"]]) for name in fields}
     parts = []
-    for place, trial in enumerate(trials):
-        file = folder / trial["id"] / OUTCOMES
-        if not file.is_file():
-            continue
-        rows = pl.read_parquet(file)
-        own = [pl.repeat(trial["id"], rows.height, dtype=pl.String, eager=True).alias("trial")]
-        own += [
-            pl.repeat(trial[name], rows.height, dtype=pl.Int64, eager=True).alias(name) for name in ("setting", "seed")
-        ]
-        own += [values.gather([place] * rows.height).alias(name) for name, values in columns.items()]
-        parts.append(pl.DataFrame(own).hstack(rows))
+    for place, entry in enumerate(plan["settings"]):
+        for seed in entry["seeds"]:
+            file = folder / entry["folder"] / str(seed) / OUTCOMES
+            if not file.is_file():
+                continue
+            rows = pl.read_parquet(file)
+            own = [pl.repeat(entry["number"], rows.height, dtype=pl.Int64, eager=True).alias("setting")]
+            own.append(pl.repeat(seed, rows.height, dtype=pl.Int64, eager=True).alias("seed"))
+            own += [values.gather([place] * rows.height).alias(name) for name, values in columns.items()]
+            parts.append(pl.DataFrame(own).hstack(rows))
     return pl.concat(parts) if parts else pl.DataFrame()
 
 

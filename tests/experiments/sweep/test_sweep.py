@@ -50,7 +50,7 @@ def test_every_setting_with_every_seed(tmp_path: Path) -> None:
     result = run(tmp_path / "s", GRID)
     assert (len(result.settings), result.n_done, result.n_new, result.faults) == (6, 12, 12, {})
     table = pl.read_parquet(tmp_path / "s" / "table.parquet")
-    assert table.columns == ["trial", "setting", "seed", "tag", "x", "policy", "outcome", "mean", "difference"]
+    assert table.columns == ["setting", "seed", "tag", "x", "policy", "outcome", "mean", "difference"]
     assert table.height == 6 * 2 * 2
     assert table["setting"].to_list() == sorted(table["setting"].to_list())
     row = table.filter((pl.col("x") == 0.25) & (pl.col("tag") == "b") & (pl.col("seed") == 2)).row(0, named=True)
@@ -251,17 +251,17 @@ def test_settings_that_are_behind_are_given_up(tmp_path: Path) -> None:
     search = OPTUNA | {"n": 16, "pruning": {"least_trials": 4}}
     result = run(tmp_path / "s", search, seeds=(1, 2, 3, 4))
     assert 3 <= result.given_up <= 12
-    plan = read_plan(tmp_path / "s")
-    assert len(plan["given_up"]) == result.given_up
-    first = {trial["id"].partition("/")[0] for trial in plan["trials"] if trial["setting"] < 4}
-    assert not first & plan["given_up"].keys(), "the first are tried whole"
-    assert result.n_done == len(plan["trials"]) == 16 * 4 - sum(4 - n for n in plan["given_up"].values())
+    plan = read_plan(tmp_path / "s")["settings"]
+    given_up = [entry for entry in plan if "given_up_after" in entry]
+    assert len(given_up) == result.given_up
+    assert all(entry["number"] >= 4 for entry in given_up), "the first are tried whole"
+    assert result.n_done == 16 * 4 - sum(4 - entry["given_up_after"] for entry in given_up)
 
 
 def test_choices_that_are_lists(tmp_path: Path) -> None:
     choices = [[1, 2], {"a": 1}, "x"]
     run(tmp_path / "s", OPTUNA | {"fields": {"kind": {"choices": choices}}, "n": 8})
-    seen = {json.dumps(trial["overrides"]["kind"]) for trial in read_plan(tmp_path / "s")["trials"]}
+    seen = {json.dumps(entry["overrides"]["kind"]) for entry in read_plan(tmp_path / "s")["settings"]}
     assert seen <= {json.dumps(choice) for choice in choices}
     assert table_of(tmp_path / "s")["kind"].dtype == pl.String
 
