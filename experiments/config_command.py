@@ -104,18 +104,26 @@ def _load(source: str, settings: tuple[str, ...]) -> dict[str, Any]:
     """Return a config as plain data, every value resolved.
 
     What it is, its `kind` says; a name that two have is the scenario's, then the experiment's, then the training's.
+    Only what reads that kind is imported.
     """
     from experiments.config import load_scenario, preset_names, read_setting, scenario_tree
-    from experiments.run.source import experiment_names, is_experiment, load_experiment
-    from experiments.training.source import is_training, load_training, training_names
+    from experiments.shipped import kind_written, shipped_names
 
     overrides = dict(read_setting(setting) for setting in settings)
-    if source not in preset_names() and (source in experiment_names() or is_experiment(source)):
-        return load_experiment(source, overrides).config.model_dump(mode="json")
-    if source not in preset_names() and (source in training_names() or is_training(source)):
-        return load_training(source, overrides).config.model_dump(mode="json")
-    from experiments.offline.logs.mapping import is_mapping, load_mapping, mapping_names
+    folders = {"experiment": "experiments", "training": "training", "log-mapping": "logs"}
+    named = "scenario" if source in preset_names() else None
+    named = named or next((kind for kind, folder in folders.items() if source in shipped_names(folder)), None)
+    match named or kind_written(source):
+        case "experiment":
+            from experiments.run.source import load_experiment
 
-    if source not in preset_names() and (source in mapping_names() or is_mapping(source)):
-        return load_mapping(source, overrides).model_dump(mode="json")
+            return load_experiment(source, overrides).config.model_dump(mode="json")
+        case "training":
+            from experiments.training.source import load_training
+
+            return load_training(source, overrides).config.model_dump(mode="json")
+        case "log-mapping":
+            from experiments.offline.logs.mapping import load_mapping
+
+            return load_mapping(source, overrides).model_dump(mode="json")
     return scenario_tree(load_scenario(source, overrides))

@@ -148,7 +148,7 @@ def test_compare_sets_runs_beside_each_other_user_by_user(copied: Path, sibling:
     assert "evaluation.n_users" not in found.fields
     pairs = {pair.policy: pair.value_eur.estimate for pair in found.paired}
     assert pairs["silence"].mean == 0
-    users = [pl.read_parquet(run / "users" / "cap.parquet")["expected_nano"] for run in (copied, sibling)]
+    users = [pl.read_parquet(run / "users" / "cap.parquet")["expected_nano"].to_numpy() for run in (copied, sibling)]
     assert pairs["cap"].mean == pytest.approx((users[1] - users[0]).mean() / 1e9)
     done = kairos("results", "compare", str(copied), str(sibling))
     assert done.exit_code == 0

@@ -93,13 +93,14 @@ def test_measures_are_of_the_same_users(finished: Path) -> None:
         if row["outcome"] == "sends":
             assert row["mean"] == pytest.approx(own["sends"].mean())
         if row["outcome"] == "value_eur":
-            gain = (own["expected_nano"] - users["cap"]["expected_nano"]) / 1e9
-            assert row["mean"] == pytest.approx(own["expected_nano"].mean() / 1e9)
+            values = {name: users[name]["expected_nano"].to_numpy() / 1e9 for name in (row["policy"], "cap")}
+            gain = values[row["policy"]] - values["cap"]
+            assert row["mean"] == pytest.approx(values[row["policy"]].mean())
             if row["policy"] == "cap":
                 assert row["difference"] is None
             else:
                 assert row["difference"] == pytest.approx(gain.mean())
-                half = 1.959963984540054 * gain.std() / np.sqrt(len(gain))
+                half = 1.959963984540054 * gain.std(ddof=1) / np.sqrt(len(gain))
                 assert row["difference_high"] - row["difference"] == pytest.approx(half)
     for table in ("days", "hours", "harm"):
         rows = run.measures(table).filter(pl.col("segment") != "") if table == "harm" else run.measures(table)
