@@ -11,14 +11,16 @@ from __future__ import annotations
 import difflib
 import math
 from importlib import import_module
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pydantic import Field
 
-from agents.agent import Learner
-from agents.problem import Problem, problem_of
 from agents.settings import Settings
-from agents.trainer import Trainer
+
+if TYPE_CHECKING:  # what is compiled, which nobody needs who only reads a config
+    from agents.agent import Learner
+    from agents.problem import Problem
+    from agents.trainer import Trainer
 
 
 class Credit(Settings):
@@ -115,6 +117,7 @@ def build_trainer(settings: Settings, env: Any, seed: int, credit: Credit | None
         made: Trainer = _named(place)(settings, env, seed)
         return made
     from agents.bandits.online import OnlineTrainer
+    from agents.problem import problem_of
 
     credit = credit or Credit()
     return OnlineTrainer(bandit(settings, problem_of(env)), env, seed, credit.window_hours, credit.discount_per_day)

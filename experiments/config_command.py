@@ -122,25 +122,38 @@ def _load(source: str, settings: tuple[str, ...]) -> dict[str, Any]:
 
     What it is, its `kind` says; a name that two have is the scenario's, then the experiment's, the sweep's, and the
     training's.
+    Only what reads that kind is imported.
     """
     from experiments.config import load_scenario, preset_names, read_setting, scenario_tree
-    from experiments.run.source import experiment_names, is_experiment, load_experiment
-    from experiments.sweep.source import is_sweep, load_sweep, sweep_names
-    from experiments.training.source import is_training, load_training, training_names
+    from experiments.shipped import kind_written, shipped_names
 
     overrides = dict(read_setting(setting) for setting in settings)
-    if source not in preset_names() and (source in experiment_names() or is_experiment(source)):
-        return load_experiment(source, overrides).config.model_dump(mode="json")
-    if source not in preset_names() and (source in sweep_names() or is_sweep(source)):
-        return load_sweep(source, overrides).config.model_dump(mode="json")
-    if source not in preset_names() and (source in training_names() or is_training(source)):
-        return load_training(source, overrides).config.model_dump(mode="json")
-    from experiments.offline.logs.mapping import is_mapping, load_mapping, mapping_names
+    folders = {"experiment": "experiments", "sweep": "sweeps", "training": "training", "log-mapping": "logs"}
+    named = "scenario" if source in preset_names() else None
+    named = (
+        "worlds"
+        if source == "worlds"
+        else named or next((kind for kind, folder in folders.items() if source in shipped_names(folder)), None)
+    )
+    match named or kind_written(source):
+        case "experiment":
+            from experiments.run.source import load_experiment
 
-    if source not in preset_names() and (source in mapping_names() or is_mapping(source)):
-        return load_mapping(source, overrides).model_dump(mode="json")
-    from experiments.robustness.worlds import STANDARD, is_worlds, worlds_file
+            return load_experiment(source, overrides).config.model_dump(mode="json")
+        case "sweep":
+            from experiments.sweep.source import load_sweep
 
-    if source == STANDARD or is_worlds(source):
-        return worlds_file(source, overrides).model_dump(mode="json")
+            return load_sweep(source, overrides).config.model_dump(mode="json")
+        case "training":
+            from experiments.training.source import load_training
+
+            return load_training(source, overrides).config.model_dump(mode="json")
+        case "log-mapping":
+            from experiments.offline.logs.mapping import load_mapping
+
+            return load_mapping(source, overrides).model_dump(mode="json")
+        case "worlds":
+            from experiments.robustness.worlds import worlds_file
+
+            return worlds_file(source, overrides).model_dump(mode="json")
     return scenario_tree(load_scenario(source, overrides))

@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from experiments.faults import ConfigError, Fault
 from experiments.yaml_source import read_yaml
 from simulator.config import did_you_mean
 from simulator.presets import preset_folders
+
+_KIND = re.compile(r"^kind: *([a-z-]+)", re.MULTILINE)
+
+
+def kind_written(path: str | Path) -> str | None:
+    """Return what a config's file says that it is, without reading the rest; None where it says nothing."""
+    try:
+        found = _KIND.search(Path(path).read_text("utf-8"))
+    except (OSError, UnicodeDecodeError):
+        return None
+    return found.group(1) if found else None
 
 
 def shipped_names(folder: str) -> tuple[str, ...]:

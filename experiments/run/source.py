@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -43,7 +42,6 @@ from simulator.presets import scenario_of
 FOLDER = "experiments"  # of `configs`
 HASH_DIGITS = 12
 NOT_HASHED = ("seed", "name", "title")  # neither decides what a trial is, or they stand in its path already
-_MARK = re.compile(r"^kind: experiment\b", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -133,14 +131,6 @@ def experiment_path(name: str) -> Path:
         ConfigError: there is none of that name; the message has the nearest.
     """
     return shipped_path(FOLDER, name, "experiment")
-
-
-def is_experiment(path: str) -> bool:
-    """Return whether a file says of itself that it is an experiment's config; False of one that cannot be read."""
-    try:
-        return _MARK.search(Path(path).read_text("utf-8")) is not None
-    except (OSError, UnicodeDecodeError):
-        return False
 
 
 def load_experiment(source: str | os.PathLike[str], overrides: Mapping[str, object] | None = None) -> Experiment:

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import json
 import os
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Union
+from typing import TYPE_CHECKING, Annotated, Any, Union
 
 from pydantic import Field, ValidationError
 
@@ -23,15 +22,16 @@ from experiments.config_messages import faults_of
 from experiments.faults import ConfigError, Fault
 from experiments.named_scenario import OPTION, named_scenario
 from experiments.shipped import shipped_names, shipped_path
-from experiments.training.beginning import Beginning
 from experiments.training.config import TrainingConfig, config_class
 from experiments.yaml_source import Path as Place
 from experiments.yaml_source import Source, override, read_yaml, write_yaml
 from simulator.config import Scenario, did_you_mean
 
+if TYPE_CHECKING:
+    from experiments.training.beginning import Beginning
+
 SCENARIO_FILE = "scenario.yaml"
 FOLDER = "training"  # of `configs`
-_MARK = re.compile(r"^kind: training\b", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -107,14 +107,6 @@ def load_training(source: str | os.PathLike[str], overrides: Mapping[str, object
     if faults or config is None:
         raise ConfigError(faults)
     return Plan(config, scenario, label)
-
-
-def is_training(path: str) -> bool:
-    """Return whether a file says of itself that it is a training's config; False of one that cannot be read."""
-    try:
-        return _MARK.search(Path(path).read_text("utf-8")) is not None
-    except (OSError, UnicodeDecodeError):
-        return False
 
 
 def training_schema() -> dict[str, Any]:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 from collections.abc import Mapping as Map
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -25,7 +24,6 @@ from experiments.shipped import shipped_names, shipped_path
 from experiments.yaml_source import override, read_yaml
 
 FOLDER = "logs"  # of `configs`
-_MARK = re.compile(r"^kind: log-mapping\b", re.MULTILINE)
 Column = Annotated[str, Field(min_length=1)]
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 
@@ -208,15 +206,6 @@ def mapping_path(name: str) -> Path:
         ConfigError: there is none of that name; the message has the nearest.
     """
     return shipped_path(FOLDER, name, "mapping")
-
-
-def is_mapping(source: str | os.PathLike[str]) -> bool:
-    """Return whether a path is a file that says it is a mapping."""
-    try:
-        text = Path(source).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError):
-        return False
-    return _MARK.search(text) is not None
 
 
 def mapping_schema() -> dict[str, Any]:

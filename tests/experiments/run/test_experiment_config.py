@@ -19,9 +19,9 @@ from experiments.run.source import (
     experiment_of,
     experiment_path,
     experiment_schema,
-    is_experiment,
     load_experiment,
 )
+from experiments.shipped import kind_written
 from policies.codec import write
 from policies.document import Document, Greedy, Rules
 from tests.architecture.imports import ROOT
@@ -54,7 +54,7 @@ def test_what_comes_with_the_package_is_fine(name: str) -> None:
     experiment = load_experiment(name)
     assert experiment.config.name == name
     assert experiment.config.question.endswith("?")
-    assert is_experiment(str(experiment_path(name)))
+    assert kind_written(experiment_path(name)) == "experiment"
 
 
 def test_names_are_those_of_the_catalogues() -> None:

@@ -93,9 +93,9 @@ def test_measures_are_of_the_same_users(finished: Path) -> None:
         if row["outcome"] == "sends":
             assert row["mean"] == pytest.approx(own["sends"].mean())
         if row["outcome"] == "value_eur":
-            value = own["expected_nano"].to_numpy() / 1e9
-            gain = value - users["cap"]["expected_nano"].to_numpy() / 1e9
-            assert row["mean"] == pytest.approx(value.mean())
+            values = {name: users[name]["expected_nano"].to_numpy() / 1e9 for name in (row["policy"], "cap")}
+            gain = values[row["policy"]] - values["cap"]
+            assert row["mean"] == pytest.approx(values[row["policy"]].mean())
             if row["policy"] == "cap":
                 assert row["difference"] is None
             else:
