@@ -34,6 +34,10 @@ COMMANDS = {
     "record": ("experiments.recording.record_command:record", "Log every decision of a policy, and what followed."),
     "reproduce": ("experiments.run.reproduce_command:reproduce", "Run a finished run again; compare bit for bit."),
     "results": ("experiments.run.results_command:results", "List, show and compare finished runs."),
+    "robustness": (
+        "experiments.robustness.robustness_command:robustness",
+        "Try policies in worlds that they were not made in.",
+    ),
     "rollout": (
         "experiments.exports.rollout_command:rollout",
         "What a new policy would change, and a ramp for it.",
@@ -43,6 +47,7 @@ COMMANDS = {
     "service-log": ("experiments.serve_command:service_log", "Write what a service has decided into a ledger."),
     "simulate": ("experiments.simulate:simulate", "Run one policy and measure what it comes to."),
     "study": ("experiments.agent_study.study_command:study", "Hold every agent against tuned baselines."),
+    "sweep": ("experiments.sweep.sweep_command:sweep", "Run an experiment under many settings and seeds."),
     "train": ("experiments.training.train_command:train", "Train an agent; go on where a training stopped."),
 }
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from rich import box
@@ -132,6 +132,14 @@ def print_comparison(console: Console, comparison: Comparison, measured: Mapping
         console.print(
             "incremental: sessions beyond those of the silent run, per session that a message drove.", highlight=False
         )
+
+
+def print_rows(console: Console, head: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Print a table of plain text; the first column names the rows."""
+    table = _table(console, *head)
+    for row in rows:
+        table.add_row(*row)
+    console.print(_shown(table))
 
 
 def _gain(effect: Effect) -> str:

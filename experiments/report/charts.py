@@ -278,7 +278,7 @@ def _x_axis(canvas: Canvas, scale: Scale, top: float | None, foot: float, label:
         if top is not None:
             canvas.line(scale(value), top, scale(value), foot, "grid")
         text = tick_text(value, marks[1] - marks[0] if marks[1:] else 1)
-        half = len(text) * LETTER / 2  # the outermost stay on the picture
+        half = len(text) * 4.2  # the outermost stay on the picture
         canvas.text(min(scale(value), canvas.width - half), foot + 16, text, "", "middle")
     canvas.line(scale.start, foot, scale.end, foot, "axis")
     canvas.text(scale.end, foot + 33, label, "small", "end")

@@ -72,6 +72,18 @@ class RunFolder:
         """How policies are told apart on all pictures of a page."""
         return marks_of(self.policies)
 
+    @property
+    def gain(self) -> Interval:
+        """Value of the best contender over the reference: the summary's, else that of the outcomes.
+
+        A summary's may be of the half of the users by whom the best was not chosen, and is then the one to believe.
+        """
+        told = self.summary.get("difference")
+        if isinstance(told, dict) and self.best == self.summary.get("best"):
+            ends = ("low_95", "high_95") if "low_95" in told else ("low", "high")
+            return interval(told, "mean", *ends)
+        return difference(self.outcome(self.best, VALUE))
+
     def outcome(self, policy: str, outcome: str) -> dict[str, Any]:
         """Return the row of a policy's outcome; empty where there is none."""
         rows = self.measures["outcomes"]
@@ -101,7 +113,7 @@ def read_run(folder: Path) -> RunFolder:
         folder,
         manifest,
         read_json(summary) if summary.is_file() else {},
-        _config(folder / "config.yaml"),
+        read_yaml_file(folder / "config.yaml"),
         {name: rows for name, (rows, _) in tables.items()},
         {name: notes for name, (_, notes) in tables.items()},
     )
@@ -172,11 +184,12 @@ def summed(rows: Iterable[Mapping[str, Any]], *names: str) -> Iterator[float]:
         yield sum(value for row in listed if math.isfinite(value := known(row, name)))
 
 
-def _sortable(value: float) -> float:
-    return value if math.isfinite(value) else -math.inf
+def read_yaml_file(file: Path) -> dict[str, Any]:
+    """Return what a config holds, unchecked; nothing where it is not there.
 
-
-def _config(file: Path) -> dict[str, Any]:
+    Raises:
+        ReportError: it is not YAML.
+    """
     from experiments.faults import ConfigError
     from experiments.yaml_source import read_yaml
 
@@ -187,3 +200,7 @@ def _config(file: Path) -> dict[str, Any]:
     except (OSError, UnicodeDecodeError, ConfigError) as error:
         raise ReportError(f"{file}: expected a config; {error}") from None
     return tree if isinstance(tree, dict) else {}
+
+
+def _sortable(value: float) -> float:
+    return value if math.isfinite(value) else -math.inf

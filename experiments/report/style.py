@@ -31,6 +31,7 @@ svg text.in {{ fill: var(--paper); font-weight: 700; font-size: 10px; }} svg tex
 svg .grid {{ stroke: var(--grid); }} svg .axis {{ stroke: var(--rule); }}
 svg .zero {{ stroke: var(--soft); stroke-dasharray: 3 3; }}
 svg .line {{ stroke: var(--c); fill: none; stroke-width: 2; stroke-linejoin: round; stroke-linecap: round; }}
+svg .faint {{ stroke-width: 1; stroke-opacity: .35; }} svg .best {{ stroke-width: 2.5; }}
 svg .span {{ stroke: var(--c); stroke-width: 4; stroke-opacity: .45; stroke-linecap: round; }}
 svg .band {{ fill: var(--c); fill-opacity: .14; stroke: none; }} svg .dot {{ fill: var(--c); }}
 svg .cell {{ fill: var(--c); }} svg .night {{ stroke: var(--soft); stroke-width: 3; }}
@@ -40,7 +41,7 @@ svg .cell {{ fill: var(--c); }} svg .night {{ stroke: var(--soft); stroke-width:
 STYLE = f"""{COLOUR_STYLE}
 * {{ box-sizing: border-box; }}
 html {{ -webkit-text-size-adjust: 100%; }}
-body {{ font: 17px/1.55 {FONTS}; color: var(--ink); background: var(--paper); max-width: 62rem; margin: 0 auto;
+body {{ font: 17px/1.55 {FONTS}; color: var(--ink); background: var(--paper); max-width: 66rem; margin: 0 auto;
   padding: 2.2rem 1.1rem 4rem; overflow-wrap: break-word; }}
 h1 {{ font-size: clamp(1.6rem, 1.2rem + 1.9vw, 2.35rem); line-height: 1.18; letter-spacing: -.015em;
   margin: .2rem 0 .8rem; text-wrap: balance; }}
@@ -60,7 +61,7 @@ p {{ margin: .5rem 0 .8rem; max-width: 44rem; }} a {{ color: var(--link); }}
 table {{ border-collapse: collapse; width: 100%; font-size: .9rem; line-height: 1.35; }}
 th {{ text-align: left; color: var(--soft); font-weight: 550; border-bottom: 1.5px solid var(--rule);
   vertical-align: bottom; }}
-td, th {{ padding: .36rem .9rem .36rem 0; }}
+td, th {{ padding: .36rem .7rem .36rem 0; }}
 thead th + th, tbody td {{ text-align: right; }} tbody td {{ white-space: nowrap; }}
 td {{ border-bottom: 1px solid var(--grid); font-variant-numeric: tabular-nums; vertical-align: top; }}
 tbody th {{ color: var(--ink); border-bottom: 1px solid var(--grid); vertical-align: top; }}
@@ -80,7 +81,8 @@ figure h3 {{ margin: 0 0 .1rem; }} figcaption {{ margin-top: .35rem; }}
 .label {{ border: 2px solid var(--ink); border-radius: 4px; padding: .6rem .8rem .7rem; break-inside: avoid; }}
 .label h3 {{ font-size: 1.25rem; margin: 0; border-bottom: 8px solid var(--ink); padding-bottom: .3rem; }}
 .label table {{ font-size: .9rem; }} .label td, .label th {{ padding: .28rem 0; }}
-.label tbody th {{ font-weight: 650; }} .label tr.of th {{ font-weight: 400; padding-left: 1rem; }}
+.label tbody th {{ font-weight: 400; }} .label .facts th {{ font-weight: 650; }}
+.label .facts {{ border-bottom: 5px solid var(--ink); }}
 .label p {{ margin: .4rem 0 0; font-size: .82rem; color: var(--soft); }}
 code, pre {{ font: .88em/1.5 ui-monospace, "SF Mono", Menlo, Consolas, "DejaVu Sans Mono", monospace; }}
 pre {{ background: var(--card); padding: .7rem .9rem; overflow-x: auto; border-radius: 4px; white-space: pre-wrap; }}

@@ -45,7 +45,7 @@ DOORS = (
         "policies/service/",
     ),
 )
-ONE_FILE_ONLY = ("ray", "mlflow", "optuna")
+ONE_FILE_ONLY = ("ray", "optuna", "mlflow")
 
 
 def forced_doors(imports: list[Import]) -> list[str]:

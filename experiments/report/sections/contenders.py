@@ -7,7 +7,7 @@ import math
 from experiments.report.charts import Row, Spot, front_chart
 from experiments.report.page import Section, figures, missing, table
 from experiments.report.reading import OPT_OUTS, VALUE, RunFolder, difference, interval, known
-from experiments.report.words import digits_for, is_clear, number, share
+from experiments.report.words import NO_BREAK, digits_for, is_clear, number, share
 
 # outcome: heading, how many users a figure is of, digits; None: a share in per cent
 _COLUMNS = {
@@ -53,7 +53,7 @@ def everybody(run: RunFolder) -> Section:
     # One number of digits for all values, so that they can be compared down the column.
     gains = [known(run.outcome(policy, VALUE), "difference") for policy in run.policies]
     digits = max(digits_for(*gains), 3)
-    head = ["policy", "kind", "value, EUR a user", f"over {run.reference or 'the reference'} (95 %)"]
+    head = ["policy", "kind", "value, EUR a user", f"over {run.reference or 'the reference'} (95{NO_BREAK}%)"]
     head += [_COLUMNS[outcome][0] for outcome in present]
     rows = []
     for policy in run.policies:

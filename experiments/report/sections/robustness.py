@@ -38,6 +38,10 @@ def robustness(run: RunFolder) -> Section:
         pictures.append(interval_chart(policy, bars, x_label=label, levels={"0": 0.0}))
         worst = min(tried, key=lambda row: known(row, "difference"))
         words.append(f"{policy} does worst in {worst['world']!r}: {_cell(worst, digits)}.")
+        tenths = [(known(row, "worst_decile_eur"), row["world"]) for row in tried]
+        if all(math.isfinite(tenth) for tenth, _ in tenths):
+            least, world = min(tenths)
+            words.append(f"The tenth of users who gain least from it lose most in {world!r}: {number(least, digits)}.")
     told = paragraph(" ".join(words)) + paragraph("Value over silence, EUR a user, with 95 % intervals.", "faint")
     return Section(title, figures(pictures) + table(head, body, label=title) + told, name)
 

@@ -12,10 +12,12 @@ import pytest
 
 from experiments.report.comparison_page import write_comparison_page
 from experiments.report.run_page import write_run_page
+from experiments.report.sweep_page import write_sweep_page
 from tests.browser import DESK, PHONE, asked_for, at_width, browser, console_errors, sideways
 from tests.experiments.report.sample_run import sample_run
+from tests.experiments.report.sample_sweep import sample_sweep
 
-PAGES = ("run", "comparison")
+PAGES = ("run", "comparison", "sweep")
 SMALLEST_LETTERS = """
 return Math.min(...[...document.querySelectorAll('figure svg text')].map(t => t.getBoundingClientRect().height))
 """
@@ -36,6 +38,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     runs = [sample_run(root / "results", seed=seed, shift=0.01 * seed) for seed in (1, 2, 3)]
     write_run_page(runs[0], root / "run.html")
     write_comparison_page(runs, root / "comparison.html")
+    write_sweep_page(sample_sweep(root), root / "sweep.html")
     return {name: root / f"{name}.html" for name in PAGES}
 
 
