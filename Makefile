@@ -12,7 +12,8 @@ EXTRAS := sim ledger offline train serve sign onnx sweep ray track dev
 # The stamp carries the extras in its name, so asking for others installs them.
 STAMP := $(VENV)/.installed-$(subst $() ,-,$(strip $(EXTRAS)))
 
-DEMO := $(BIN)/kairos compare ecommerce --policies never,weekly-1,weekly-7,weekly-28 --users 5000 --days 90 --out results/demo
+DEMO := $(BIN)/kairos run ecommerce --out results/demo
+ASK := $(BIN)/python -m experiments.asking results/demo
 # A process a core, as far as four; to watch one test alone: make test PYTEST_FLAGS="-k NAME".
 PYTEST_FLAGS ?= -q -n auto --maxprocesses 4
 PROOF_FLAGS ?=
@@ -21,8 +22,8 @@ BENCH_FLAGS ?=
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-demo: $(STAMP) ## simulate a shop's users under four sending rates and compare them
-	@$(DEMO)
+demo: $(STAMP) ## learn on a shop's users, judge, export and certify, report; then ask the service once
+	@$(DEMO) && $(ASK)
 
 test: $(STAMP) ## run the tests
 	@$(BIN)/python -m pytest $(PYTEST_FLAGS)

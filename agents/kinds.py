@@ -42,8 +42,7 @@ class Kind(NamedTuple):
         settings: the class of its config, as `module:name`.
         trainer: the class that is called with (settings, env, seed) and is a `Trainer`, as `module:name`; "" for a
             bandit, which learns by `agents.bandits.online`.
-        bandit: name, in the module of the settings, of the class that is called with (settings, problem) and is a
-            `Learner`; "" for others.
+        bandit: the class that is called with (settings, problem) and is a `Learner`, as `module:name`; "" for others.
         ignores_masks: whether it takes actions that are not eligible while it learns.
     """
 
@@ -55,18 +54,29 @@ class Kind(NamedTuple):
 
 SB3_TRAINER = "agents.reinforcement.trainer:SB3Trainer"
 KINDS: dict[str, Kind] = {
-    "epsilon_greedy": Kind("agents.bandits.epsilon_greedy:EpsilonGreedySettings", bandit="EpsilonGreedy"),
-    "ucb1": Kind("agents.bandits.ucb1:UCB1Settings", bandit="UCB1"),
-    "beta_thompson": Kind("agents.bandits.beta_thompson:BetaThompsonSettings", bandit="BetaThompson"),
-    "softmax": Kind("agents.bandits.softmax:SoftmaxSettings", bandit="SoftmaxBandit"),
-    "recovering_softmax": Kind(
-        "agents.bandits.recovering_softmax:RecoveringSoftmaxSettings", bandit="RecoveringSoftmax"
+    "epsilon_greedy": Kind(
+        "agents.bandits.settings:EpsilonGreedySettings", bandit="agents.bandits.epsilon_greedy:EpsilonGreedy"
     ),
-    "linucb": Kind("agents.bandits.linucb:LinUCBSettings", bandit="LinUCB"),
-    "linear_thompson": Kind("agents.bandits.linear_thompson:LinearThompsonSettings", bandit="LinearThompson"),
-    "logistic_thompson": Kind("agents.bandits.logistic_thompson:LogisticThompsonSettings", bandit="LogisticThompson"),
-    "neural_linear": Kind("agents.bandits.neural_linear:NeuralLinearSettings", bandit="NeuralLinear"),
-    "send_cost": Kind("agents.bandits.send_cost:SendCostSettings", bandit="SendCostThompson"),
+    "ucb1": Kind("agents.bandits.settings:UCB1Settings", bandit="agents.bandits.ucb1:UCB1"),
+    "beta_thompson": Kind(
+        "agents.bandits.settings:BetaThompsonSettings", bandit="agents.bandits.beta_thompson:BetaThompson"
+    ),
+    "softmax": Kind("agents.bandits.settings:SoftmaxSettings", bandit="agents.bandits.softmax:SoftmaxBandit"),
+    "recovering_softmax": Kind(
+        "agents.bandits.settings:RecoveringSoftmaxSettings",
+        bandit="agents.bandits.recovering_softmax:RecoveringSoftmax",
+    ),
+    "linucb": Kind("agents.bandits.settings:LinUCBSettings", bandit="agents.bandits.linucb:LinUCB"),
+    "linear_thompson": Kind(
+        "agents.bandits.settings:LinearThompsonSettings", bandit="agents.bandits.linear_thompson:LinearThompson"
+    ),
+    "logistic_thompson": Kind(
+        "agents.bandits.settings:LogisticThompsonSettings", bandit="agents.bandits.logistic_thompson:LogisticThompson"
+    ),
+    "neural_linear": Kind(
+        "agents.bandits.settings:NeuralLinearSettings", bandit="agents.bandits.neural_linear:NeuralLinear"
+    ),
+    "send_cost": Kind("agents.bandits.settings:SendCostSettings", bandit="agents.bandits.send_cost:SendCostThompson"),
     "ppo": Kind("agents.reinforcement.settings:PPOSettings", SB3_TRAINER, ignores_masks=True),
     "maskable_ppo": Kind("agents.reinforcement.settings:MaskablePPOSettings", SB3_TRAINER),
     "dqn": Kind("agents.reinforcement.settings:DQNSettings", SB3_TRAINER),
@@ -130,8 +140,7 @@ def bandit(settings: Settings, problem: Problem) -> Learner:
         settings: of a kind that is a bandit.
         problem: what it decides about.
     """
-    row = KINDS[kind_of(settings)]
-    made: Learner = _named(f"{row.settings.partition(':')[0]}:{row.bandit}")(settings, problem)
+    made: Learner = _named(KINDS[kind_of(settings)].bandit)(settings, problem)
     return made
 
 

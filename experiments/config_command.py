@@ -121,8 +121,7 @@ def _load(source: str, settings: tuple[str, ...]) -> dict[str, Any]:
     """Return a config as plain data, every value resolved.
 
     What it is, its `kind` says; a name that two have is the scenario's, then the experiment's, the sweep's, and the
-    training's.
-    Only what reads that kind is imported.
+    training's. Only what reads that kind is imported.
     """
     from experiments.config import load_scenario, preset_names, read_setting, scenario_tree
     from experiments.shipped import kind_written, shipped_names
@@ -130,11 +129,8 @@ def _load(source: str, settings: tuple[str, ...]) -> dict[str, Any]:
     overrides = dict(read_setting(setting) for setting in settings)
     folders = {"experiment": "experiments", "sweep": "sweeps", "training": "training", "log-mapping": "logs"}
     named = "scenario" if source in preset_names() else None
-    named = (
-        "worlds"
-        if source == "worlds"
-        else named or next((kind for kind, folder in folders.items() if source in shipped_names(folder)), None)
-    )
+    named = named or ("worlds" if source == "worlds" else None)
+    named = named or next((kind for kind, folder in folders.items() if source in shipped_names(folder)), None)
     match named or kind_written(source):
         case "experiment":
             from experiments.run.source import load_experiment

@@ -8,45 +8,21 @@ themselves, whose variance is below a coin's.
 
 from __future__ import annotations
 
-from typing import Literal
-
 import numpy as np
-from pydantic import Field, model_validator
 
 from agents.agent import Bools, Choices, Experience, Floats, Observations
 from agents.bandits.bandit import Bandit
 from agents.bandits.beliefs.arms import add_to_arms, arm_sums, for_everyone
 from agents.bandits.beliefs.best_of_betas import best_of_betas
-from agents.bandits.beliefs.forgetting import Forever, Forgetting, Sums
+from agents.bandits.beliefs.forgetting import Sums
 from agents.bandits.beliefs.normal_draws import LEAST
 from agents.bandits.documents import beta_arms_document
-from agents.bandits.reward_range import scaled, with_range
+from agents.bandits.reward_range import scaled
+from agents.bandits.settings import BetaThompsonSettings
 from agents.choosing import greedy_actions
 from agents.problem import Problem
-from agents.settings import Settings
 from policies.document import Document
 from policies.exploration import Greedy, Thompson
-
-
-class BetaThompsonSettings(Settings):
-    """Config of Thompson sampling with Beta posteriors.
-
-    Attributes:
-        prior_successes, prior_failures: of every action before anything is known; 1 and 1 make every mean as likely.
-            Not below 1: the density of draws must be finite for exact propensities.
-        reward_low, reward_high: range of the rewards, which are scaled by it to [0, 1]; what lies beyond counts as the
-            bound.
-        forgetting: what counts of the past; the prior is not forgotten.
-    """
-
-    kind: Literal["beta_thompson"] = "beta_thompson"
-    prior_successes: float = Field(1.0, ge=1.0)
-    prior_failures: float = Field(1.0, ge=1.0)
-    reward_low: float = 0.0
-    reward_high: float = 1.0
-    forgetting: Forgetting = Forever()
-
-    _has_range = model_validator(mode="after")(with_range)
 
 
 class BetaThompson(Bandit):

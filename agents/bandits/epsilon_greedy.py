@@ -6,36 +6,16 @@ linearly, by epsilon times the mean gap a decision once the best action is known
 
 from __future__ import annotations
 
-from typing import Literal
-
-from pydantic import Field
-
 from agents.agent import Bools, Experience, Floats, Observations
 from agents.bandits.bandit import Bandit
 from agents.bandits.beliefs.arms import add_to_arms, arm_sums, for_everyone, mean_rewards
-from agents.bandits.beliefs.forgetting import Forever, Forgetting, Sums
+from agents.bandits.beliefs.forgetting import Sums
 from agents.bandits.documents import arms_document
+from agents.bandits.settings import EpsilonGreedySettings
 from agents.choosing import epsilon_probabilities
 from agents.problem import Problem
-from agents.settings import Settings
 from policies.document import Document
 from policies.exploration import Epsilon, Greedy
-
-
-class EpsilonGreedySettings(Settings):
-    """Config of epsilon-greedy.
-
-    Attributes:
-        epsilon: chance that the action is drawn from all eligible ones alike, the best among them.
-        initial_value: what an action that was never taken is thought to be worth, in units of the reward; a high one
-            has every action tried.
-        forgetting: what counts of the past.
-    """
-
-    kind: Literal["epsilon_greedy"] = "epsilon_greedy"
-    epsilon: float = Field(0.1, ge=0.0, le=1.0)
-    initial_value: float = 0.0
-    forgetting: Forgetting = Forever()
 
 
 class EpsilonGreedy(Bandit):

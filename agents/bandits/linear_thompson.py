@@ -12,44 +12,18 @@ integrals (`best_of_normals`).
 
 from __future__ import annotations
 
-from typing import Literal
-
 import numpy as np
-from pydantic import Field
 
 from agents.agent import Bools, Choices, Experience, Floats, Ints, Observations
 from agents.bandits.bandit import Bandit
-from agents.bandits.beliefs.forgetting import Forever, Forgetting
 from agents.bandits.beliefs.linear_posterior import LinearPosterior
 from agents.bandits.beliefs.normal_draws import drawn_best, probabilities_of_best
 from agents.bandits.documents import posterior_document
+from agents.bandits.settings import LinearThompsonSettings
 from agents.designs import design_of
 from agents.problem import Problem
-from agents.settings import Settings
 from policies.document import Document
 from policies.exploration import Greedy, Thompson
-
-
-class LinearThompsonSettings(Settings):
-    """Config of linear Thompson sampling.
-
-    Attributes:
-        noise_sd: standard deviation of a reward around its mean, in units of the reward. For wins of
-            value v with a small probability p it is v sqrt(p).
-        prior_sd: standard deviation of each weight before anything is known, in units of the reward; the size of the
-            largest mean reward that would not surprise.
-        forgetting: what counts of the past.
-    """
-
-    kind: Literal["linear_thompson"] = "linear_thompson"
-    noise_sd: float = Field(1.0, gt=0.0)
-    prior_sd: float = Field(1.0, gt=0.0)
-    forgetting: Forgetting = Forever()
-
-    @property
-    def ridge(self) -> float:
-        """The prior's precision beside one observation's."""
-        return (self.noise_sd / self.prior_sd) ** 2
 
 
 class LinearThompson(Bandit):

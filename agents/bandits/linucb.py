@@ -6,38 +6,18 @@ standardised to [-1, 1] with a constant before it (`agents.designs`), and `ridge
 
 from __future__ import annotations
 
-from typing import Literal
-
 import numpy as np
-from pydantic import Field
 
 from agents.agent import Bools, Choices, Experience, Floats, Ints, Observations
 from agents.bandits.bandit import Bandit
-from agents.bandits.beliefs.forgetting import Forever, Forgetting
 from agents.bandits.beliefs.linear_posterior import LinearPosterior
 from agents.bandits.documents import posterior_document
+from agents.bandits.settings import LinUCBSettings
 from agents.choosing import certainly, greedy_actions
 from agents.designs import design_of
 from agents.problem import Problem
-from agents.settings import Settings
 from policies.document import Document
 from policies.exploration import Greedy
-
-
-class LinUCBSettings(Settings):
-    """Config of LinUCB.
-
-    Attributes:
-        alpha: how many widths sqrt(x' A^-1 x) above its mean an action is judged; in units of the reward, so with
-            noise of standard deviation sigma, z sigma stands for z standard deviations.
-        ridge: the prior's precision beside one observation's.
-        forgetting: what counts of the past.
-    """
-
-    kind: Literal["linucb"] = "linucb"
-    alpha: float = Field(1.0, ge=0.0)
-    ridge: float = Field(1.0, gt=0.0)
-    forgetting: Forgetting = Forever()
 
 
 class LinUCB(Bandit):

@@ -13,43 +13,20 @@ width is that of coins, which rewards within a range never exceed. Draws are ind
 
 from __future__ import annotations
 
-from typing import Literal
-
 import numpy as np
-from pydantic import Field, model_validator
 
 from agents.agent import Bools, Choices, Experience, Floats, Observations
 from agents.bandits.bandit import Bandit
-from agents.bandits.beliefs.forgetting import Forever, Forgetting
 from agents.bandits.beliefs.laplace import laplace
 from agents.bandits.beliefs.linear_posterior import LinearPosterior
 from agents.bandits.beliefs.normal_draws import drawn_best, probabilities_of_best
 from agents.bandits.documents import posterior_document
-from agents.bandits.reward_range import scaled, with_range
+from agents.bandits.reward_range import scaled
+from agents.bandits.settings import LogisticThompsonSettings
 from agents.designs import design_of
 from agents.problem import Problem
-from agents.settings import Settings
 from policies.document import Document
 from policies.exploration import Greedy, Thompson
-
-
-class LogisticThompsonSettings(Settings):
-    """Config of logistic Thompson sampling.
-
-    Attributes:
-        prior_sd: standard deviation of each weight before anything is known, in logits.
-        reward_low, reward_high: range of the rewards, which are scaled by it to [0, 1]; what lies beyond counts as the
-            bound.
-        forgetting: what counts of the past.
-    """
-
-    kind: Literal["logistic_thompson"] = "logistic_thompson"
-    prior_sd: float = Field(1.0, gt=0.0)
-    reward_low: float = 0.0
-    reward_high: float = 1.0
-    forgetting: Forgetting = Forever()
-
-    _has_range = model_validator(mode="after")(with_range)
 
 
 class LogisticThompson(Bandit):

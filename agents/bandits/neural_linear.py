@@ -11,50 +11,22 @@ all, and what is longer ago is lost at the next training.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import Field
 
 from agents.agent import Bools, Choices, Experience, Floats, Ints, Observations, State, joined, part_of, require_state
 from agents.bandits.bandit import Bandit
-from agents.bandits.beliefs.forgetting import Forever, Forgetting
 from agents.bandits.beliefs.linear_posterior import LinearPosterior
 from agents.bandits.beliefs.normal_draws import drawn_best, probabilities_of_best
 from agents.bandits.beliefs.perceptron import fit, hidden_rows, initial_weights
 from agents.bandits.documents import posterior_document
+from agents.bandits.settings import NeuralLinearSettings
 from agents.designs import design_of
 from agents.problem import Problem
-from agents.settings import Settings
 from policies.document import Document
 from policies.exploration import Greedy, Thompson
-
-
-class NeuralLinearSettings(Settings):
-    """Config of neural-linear.
-
-    Attributes:
-        n_hidden: hidden units.
-        noise_sd, prior_sd: as of linear Thompson sampling.
-        updates_a_training: how many updates pass between trainings.
-        steps_a_training, n_batch, learning_rate: of Adam.
-        n_memory: decisions remembered for trainings.
-        seed: of the network's first weights and of the batches.
-        forgetting: what counts of the past in the linear models.
-    """
-
-    kind: Literal["neural_linear"] = "neural_linear"
-    n_hidden: int = Field(32, ge=1, le=1024)
-    noise_sd: float = Field(1.0, gt=0.0)
-    prior_sd: float = Field(1.0, gt=0.0)
-    updates_a_training: int = Field(20, ge=1)
-    steps_a_training: int = Field(200, ge=1)
-    n_batch: int = Field(256, ge=1)
-    learning_rate: float = Field(0.003, gt=0.0)
-    n_memory: int = Field(20_000, ge=1)
-    seed: int = Field(0, ge=0)
-    forgetting: Forgetting = Forever()
 
 
 class LearnedDesign:

@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from agents.agent import Experience, Learner, State, joined, part_of
-from agents.bandits.reward_range import HasRange, n_clipped
+from agents.bandits.reward_range import n_clipped
+from agents.bandits.settings import HasRange
 from agents.bandits.windows import Windows
 
 GENERATOR = np.random.PCG64

@@ -15,41 +15,21 @@ penalty; over the feature vocabulary the arms are silence, push and e-mail, sinc
 
 from __future__ import annotations
 
-from typing import Literal
-
 import numpy as np
-from pydantic import Field
 
 from agents.agent import Bools, Experience, Floats, Ints, Observations
 from agents.bandits.bandit import Bandit
-from agents.bandits.beliefs.forgetting import Forever, Forgetting, Sums
+from agents.bandits.beliefs.forgetting import Sums
 from agents.bandits.documents import arms_document
+from agents.bandits.settings import RecoveringSoftmaxSettings
 from agents.choosing import softmax_probabilities
 from agents.designs import NO_SEND, PUSH
 from agents.problem import Problem
-from agents.settings import Settings
 from policies.document import Document
 from policies.exploration import Greedy, Softmax
 
 FEATURE_HALF_LIFE_DAYS = 15.0  # of the vocabulary's `bucket_recency`
 LEAST = 1e-6  # of a probability that weighs
-
-
-class RecoveringSoftmaxSettings(Settings):
-    """Config of the recovering difference softmax.
-
-    Attributes:
-        temperature: in units of the score, which is relative: .01 is one percent more reward.
-        recency_penalty: gamma, in units of the score.
-        half_life_days: of the penalty.
-        forgetting: what counts of the past.
-    """
-
-    kind: Literal["recovering_softmax"] = "recovering_softmax"
-    temperature: float = Field(0.0025, gt=0.0)
-    recency_penalty: float = Field(0.017, ge=0.0)
-    half_life_days: float = Field(15.0, gt=0.0)
-    forgetting: Forgetting = Forever()
 
 
 class RecoveringSoftmax(Bandit):

@@ -7,41 +7,10 @@ how many were. A modelling choice: to refuse them would end a run at its first l
 
 from __future__ import annotations
 
-from typing import Protocol, TypeVar
-
 import numpy as np
 
 from agents.agent import Floats
-
-
-class HasRange(Protocol):
-    """A config with the range of its rewards."""
-
-    @property
-    def reward_low(self) -> float:
-        """Counts as 0."""
-        ...
-
-    @property
-    def reward_high(self) -> float:
-        """Counts as 1."""
-        ...
-
-
-Ranged = TypeVar("Ranged", bound=HasRange)
-
-
-def with_range(settings: Ranged) -> Ranged:
-    """Return a config whose range is one; a validator of it.
-
-    Raises:
-        ValueError: reward_high is not above reward_low.
-    """
-    if settings.reward_low >= settings.reward_high:
-        raise ValueError(
-            f"reward_high: expected more than reward_low, {settings.reward_low}, got {settings.reward_high}"
-        )
-    return settings
+from agents.bandits.settings import HasRange
 
 
 def scaled(rewards: Floats, settings: HasRange) -> Floats:

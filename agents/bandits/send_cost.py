@@ -11,37 +11,18 @@ the search has more dimensions than a few noisy returns support.
 
 from __future__ import annotations
 
-from typing import Literal
-
 import numpy as np
-from pydantic import Field
 
 from agents.agent import Bools, Choices, Experience, Floats, Observations
 from agents.bandits.bandit import Bandit
-from agents.bandits.beliefs.forgetting import Forever, Forgetting
 from agents.bandits.beliefs.linear_posterior import LinearPosterior
 from agents.bandits.beliefs.normal_draws import drawn_best, probabilities_of_best
 from agents.bandits.documents import posterior_document
+from agents.bandits.settings import SendCostSettings
 from agents.designs import design_of
 from agents.problem import Problem
-from agents.settings import Settings
 from policies.document import Document
 from policies.exploration import Greedy, Thompson
-
-
-class SendCostSettings(Settings):
-    """Config of linear Thompson sampling with a cost of sending.
-
-    Attributes:
-        cost: taken from the score of every send, in units of the reward; below 0 it is a bonus.
-        noise_sd, prior_sd, forgetting: as of linear Thompson sampling.
-    """
-
-    kind: Literal["send_cost"] = "send_cost"
-    cost: float = 0.0
-    noise_sd: float = Field(1.0, gt=0.0)
-    prior_sd: float = Field(1.0, gt=0.0)
-    forgetting: Forgetting = Forever()
 
 
 class SendCostThompson(Bandit):

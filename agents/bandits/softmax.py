@@ -6,35 +6,16 @@ linearly.
 
 from __future__ import annotations
 
-from typing import Literal
-
-from pydantic import Field
-
 from agents.agent import Bools, Experience, Floats, Observations
 from agents.bandits.bandit import Bandit
 from agents.bandits.beliefs.arms import add_to_arms, arm_sums, for_everyone, mean_rewards
-from agents.bandits.beliefs.forgetting import Forever, Forgetting, Sums
+from agents.bandits.beliefs.forgetting import Sums
 from agents.bandits.documents import arms_document
+from agents.bandits.settings import SoftmaxSettings
 from agents.choosing import softmax_probabilities
 from agents.problem import Problem
-from agents.settings import Settings
 from policies.document import Document
 from policies.exploration import Greedy, Softmax
-
-
-class SoftmaxSettings(Settings):
-    """Config of softmax exploration.
-
-    Attributes:
-        temperature: in units of the reward; about the gap between actions that should still be told apart.
-        initial_value: what an action that was never taken is thought to be worth, in units of the reward.
-        forgetting: what counts of the past.
-    """
-
-    kind: Literal["softmax"] = "softmax"
-    temperature: float = Field(0.1, gt=0.0)
-    initial_value: float = 0.0
-    forgetting: Forgetting = Forever()
 
 
 class SoftmaxBandit(Bandit):

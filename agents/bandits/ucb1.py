@@ -10,43 +10,21 @@ that is one long look at a single action, and Thompson sampling does better.
 
 from __future__ import annotations
 
-from typing import Literal
-
 import numpy as np
-from pydantic import Field, model_validator
 
 from agents.agent import Bools, Choices, Experience, Floats, Observations
 from agents.bandits.bandit import Bandit
 from agents.bandits.beliefs.arms import add_to_arms, arm_sums, for_everyone, mean_rewards
-from agents.bandits.beliefs.forgetting import Forever, Forgetting, Sums
+from agents.bandits.beliefs.forgetting import Sums
 from agents.bandits.documents import arms_document
-from agents.bandits.reward_range import scaled, with_range
+from agents.bandits.reward_range import scaled
+from agents.bandits.settings import UCB1Settings
 from agents.choosing import certainly, greedy_actions, greedy_choices
 from agents.problem import Problem
-from agents.settings import Settings
 from policies.document import Document
 from policies.exploration import Greedy
 
 UNTRIED = 1e9  # stands for infinity, which documents have no word for
-
-
-class UCB1Settings(Settings):
-    """Config of UCB1.
-
-    Attributes:
-        width: factor of sqrt(ln t / n); sqrt(2) is Auer's.
-        reward_low, reward_high: range of the rewards, which are scaled by it to [0, 1]; what lies beyond counts as the
-            bound.
-        forgetting: what counts of the past.
-    """
-
-    kind: Literal["ucb1"] = "ucb1"
-    width: float = Field(2**0.5, gt=0.0)
-    reward_low: float = 0.0
-    reward_high: float = 1.0
-    forgetting: Forgetting = Forever()
-
-    _has_range = model_validator(mode="after")(with_range)
 
 
 class UCB1(Bandit):

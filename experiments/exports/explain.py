@@ -143,6 +143,11 @@ def explain(
     return Explanation(document.name, policy.policy_hash, document.model.kind, hours, at, turns)
 
 
+def typical_user(n_slots: int, hour: int) -> list[float]:
+    """Return the observation of a user as there are many, at a local hour, shape (29 + 7 C,)."""
+    return _at(_observation(n_slots, {}), hour)
+
+
 def _reason(hour: Hour) -> str:
     """Return the first reason, without what is only drawn."""
     return next((reason for reason in hour.decision.reasons if "was drawn with probability" not in reason), "")

@@ -214,7 +214,7 @@ def _command(ctx: click.Context, folder: Path) -> str:
 def _versions() -> str:
     import platform
 
-    from experiments.training.folder import versions
+    from experiments.versions import versions
 
     libraries = ", ".join(f"{name} {number}" for name, number in versions().items())
     return f"{libraries}; {platform.system()} {platform.machine()}."

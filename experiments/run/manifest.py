@@ -8,11 +8,10 @@ import platform
 import subprocess
 from collections.abc import Mapping
 from fnmatch import fnmatch
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from experiments.training.folder import versions
+from experiments.versions import versions
 
 FORMAT = 1
 MANIFEST = "manifest.json"
@@ -30,13 +29,7 @@ NOT_REPRODUCED = (
 
 def library_versions() -> dict[str, str]:
     """Return the versions of Python and of the libraries that decide a result."""
-    found = versions()
-    for library in MORE_LIBRARIES:
-        try:
-            found[library] = version(library)
-        except PackageNotFoundError:
-            continue
-    return found
+    return versions(*MORE_LIBRARIES)
 
 
 def machine() -> dict[str, Any]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +23,6 @@ from experiments.yaml_source import Source, override, read_yaml
 FOLDER = "sweeps"  # of `configs`
 OPTION = "--set"
 MOST_FAULTS = 20  # of values in the base; more say the same
-_MARK = re.compile(r"^kind: sweep\b", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -85,14 +83,6 @@ def sweep_names() -> tuple[str, ...]:
 def sweep_path(name: str) -> Path:
     """Return the file of a sweep that comes with the package."""
     return shipped_path(FOLDER, name, "sweep")
-
-
-def is_sweep(path: str) -> bool:
-    """Return whether a file says of itself that it is a sweep's config; False of one that cannot be read."""
-    try:
-        return _MARK.search(Path(path).read_text("utf-8")) is not None
-    except (OSError, UnicodeDecodeError):
-        return False
 
 
 def sweep_schema() -> dict[str, Any]:

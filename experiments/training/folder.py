@@ -14,11 +14,9 @@
 
 from __future__ import annotations
 
-import platform
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +26,7 @@ from experiments.results import write_json, write_scenario, write_text
 from experiments.training.beginning import BEST
 from experiments.training.course import Course
 from experiments.training.source import Plan
+from experiments.versions import versions
 
 CONFIG, MANIFEST, CURVE, PORTIONS, PICTURE, POLICY, RESULT, LOCK = (
     "config.yaml",
@@ -40,7 +39,6 @@ CONFIG, MANIFEST, CURVE, PORTIONS, PICTURE, POLICY, RESULT, LOCK = (
     ".lock",
 )
 LATEST = "checkpoints/latest.npz"
-LIBRARIES = ("kairos-notify", "numpy", "numba", "scipy", "gymnasium", "torch", "stable-baselines3", "sb3-contrib")
 
 
 class FolderError(ValueError):
@@ -128,17 +126,6 @@ class TrainingFolder:
 
     def _header(self, problem: Problem) -> dict[str, Any]:
         return {"kind": "training", "config": self.plan.to_data(), "problem": problem.to_data()}
-
-
-def versions() -> dict[str, str]:
-    """Return the versions of Python and of the libraries that decide a result."""
-    found = {"python": platform.python_version()}
-    for library in LIBRARIES:
-        try:
-            found[library] = version(library)
-        except PackageNotFoundError:
-            continue
-    return found
 
 
 def _hold(file: Any, path: Path) -> None:

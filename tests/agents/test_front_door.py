@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from agents.agent import Experience
-from agents.bandits.linear_thompson import LinearThompson, LinearThompsonSettings
-from agents.bandits.linucb import LinUCB, LinUCBSettings
+from agents.bandits.linear_thompson import LinearThompson
+from agents.bandits.linucb import LinUCB
+from agents.bandits.settings import LinearThompsonSettings, LinUCBSettings
 from agents.problem import Problem, vocabulary_problem
 
 PROBLEM = vocabulary_problem(2)

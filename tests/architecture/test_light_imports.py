@@ -15,7 +15,7 @@ HEAVY = frozenset(
     {
         *("numpy", "numba", "llvmlite", "scipy", "matplotlib", "simpy", "gymnasium", "pydantic", "pyarrow"),
         *("torch", "stable_baselines3", "sb3_contrib", "ray", "starlette", "uvicorn", "msgspec", "psycopg"),
-        *("minari", "obp", "duckdb", "polars", "pandas"),
+        *("minari", "obp", "duckdb", "polars", "pandas", "sklearn", "mlflow", "optuna", "onnx"),
     }
 )
 
@@ -79,6 +79,38 @@ def test_the_service_loads_its_own_extra_alone() -> None:
 
 def test_help_loads_nothing_heavy() -> None:
     assert modules_loaded_by(HELP, ROOT) & HEAVY == set()
+
+
+COMMAND = """
+import contextlib, io
+from experiments.cli import main
+with contextlib.redirect_stdout(io.StringIO()) as page:
+    try:
+        main({arguments!r}, prog_name="kairos")
+    except SystemExit as stop:
+        assert not stop.code, (stop.code, page.getvalue())
+"""
+
+# What each command may load of what is heavy; commands that simulate or learn load what they need, and are not here.
+LIGHT_COMMANDS: dict[tuple[str, ...], set[str]] = {
+    ("config", "check", "news"): {"pydantic"},
+    ("config", "check", "quick"): {"pydantic"},  # an experiment, with a bandit in it
+    ("config", "check", "users-maskable-ppo"): {"pydantic"},
+    ("config", "show", "quick"): {"pydantic"},
+    ("config", "list"): {"pydantic"},
+    ("run", "--help"): set(),
+    ("reproduce", "--help"): set(),
+    ("init", "--help"): set(),
+    ("results", "--help"): set(),
+    ("results", "compare", "--help"): set(),
+    ("results", "list", str(ROOT / "docs")): set(),
+}
+
+
+@pytest.mark.parametrize("arguments", LIGHT_COMMANDS, ids=" ".join)
+def test_a_command_loads_only_what_it_needs(arguments: tuple[str, ...]) -> None:
+    loaded = modules_loaded_by(COMMAND.format(arguments=list(arguments)), ROOT)
+    assert loaded & HEAVY == LIGHT_COMMANDS[arguments]
 
 
 def test_registering_environments_loads_gymnasium_and_numpy_alone() -> None:

@@ -12,8 +12,9 @@ import numpy as np
 
 from agents.agent import Experience
 from agents.bandits.beliefs.best_of_normals import best_of_normals
-from agents.bandits.linear_thompson import LinearThompson, LinearThompsonSettings
-from agents.bandits.linucb import LinUCB, LinUCBSettings
+from agents.bandits.linear_thompson import LinearThompson
+from agents.bandits.linucb import LinUCB
+from agents.bandits.settings import LinearThompsonSettings, LinUCBSettings
 from agents.problem import Problem
 from tests.benchmarks import Row
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from agents.agent import Experience, Floats
-from agents.bandits.beliefs.forgetting import Discounted, Forever, Sums, Window
+from agents.bandits.beliefs.forgetting import Sums
+from agents.bandits.settings import Discounted, Forever, Window
 
 
 def arm_sums(n_actions: int, forgetting: Forever | Discounted | Window) -> Sums:

@@ -13,37 +13,12 @@ decision an update.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Literal
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import Field
 
 from agents.agent import Floats, State, require_state
-from agents.settings import Settings
-
-
-class Forever(Settings):
-    """Everything counts alike."""
-
-    kind: Literal["forever"] = "forever"
-
-
-class Discounted(Settings):
-    """What was known counts `factor` times as much after each further update."""
-
-    kind: Literal["discounted"] = "discounted"
-    factor: float = Field(gt=0.0, lt=1.0)
-
-
-class Window(Settings):
-    """The last `n_updates` updates count, earlier ones do not."""
-
-    kind: Literal["window"] = "window"
-    n_updates: int = Field(ge=1, le=10_000)
-
-
-Forgetting = Annotated[Forever | Discounted | Window, Field(discriminator="kind")]
+from agents.bandits.settings import Discounted, Forever, Window
 
 
 class Sums:

@@ -15,9 +15,10 @@ import numpy as np
 import numpy.typing as npt
 
 from agents.agent import Bools, Experience, Floats, Ints, Observations, State, require_finite
-from agents.bandits.beliefs.forgetting import Discounted, Forever, Sums, Window
+from agents.bandits.beliefs.forgetting import Sums
 from agents.bandits.beliefs.kernels import add_rows, highest_rows, score_rows
 from agents.bandits.beliefs.singly import COUNT, choose_one, learn_one, packed, replay, unpacked
+from agents.bandits.settings import Discounted, Forever, Window
 from agents.designs import Design, EachAction
 from agents.problem import Problem
 

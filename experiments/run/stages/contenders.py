@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +16,7 @@ from agents.kinds import is_bandit, kind_of
 from agents.problem import vocabulary_problem
 from experiments.evaluation.tuned_baselines import Effort, tuned_baselines
 from experiments.results import write_text
-from experiments.run.config import Contender, GivenDocument, Silence, TrainedAgent, TunedBaseline
+from experiments.run.config import Contender, GivenDocument, Silence, TrainedAgent, TunedBaseline, Tuning
 from experiments.run.faults import Interrupted
 from experiments.run.folder import POLICIES, TRAINING, TUNING
 from experiments.run.luck import first_user
@@ -98,10 +99,10 @@ def _tune(experiment: Experiment, folder: Path, progress: Progress) -> None:
     if not wanted:
         return
     kinds = tuple(dict.fromkeys(contender.baseline for contender in wanted))
+    far = _SearchProgress(kinds, config.tuning)
 
     def on_trial(kind: str, done: int, of: int) -> None:
-        place = kinds.index(kind)
-        progress.far(place + done / of, len(kinds), kind)
+        progress.far(far.share(kind, done, of), 1.0, kind)
 
     tuned = tuned_baselines(
         experiment.scenario,
@@ -116,6 +117,27 @@ def _tune(experiment: Experiment, folder: Path, progress: Progress) -> None:
         write_text(folder / TUNING / f"{contender.name}.md", found.tuning.to_markdown())
         document = found.agent.to_policy(contender.name)
         write_text(folder / POLICIES / f"{contender.name}.json", write(document))
+
+
+class _SearchProgress:
+    """How far searches by successive halving are: a round has half the candidates and twice the users of the last.
+
+    The first round is of all candidates on the first users; each further one costs about half of that.
+    """
+
+    def __init__(self, kinds: Sequence[str], tuning: Tuning) -> None:
+        self._kinds, self._kind, self._round = tuple(kinds), "", 0
+        self._n_rounds = 1 + math.ceil(math.log2(tuning.most_users / tuning.first_users))
+
+    def share(self, kind: str, done: int, of: int) -> float:
+        """Return the share of all searches that is done, after a candidate of a round."""
+        if kind != self._kind:
+            self._kind, self._round = kind, 0
+        elif done == 1:
+            self._round += 1
+        before = 0.0 if self._round == 0 else 1.0 + 0.5 * (self._round - 1)
+        of_this = (before + (1.0 if self._round == 0 else 0.5) * done / of) / (1.0 + 0.5 * (self._n_rounds - 1))
+        return (self._kinds.index(kind) + min(of_this, 1.0)) / len(self._kinds)
 
 
 def _trained(experiment: Experiment, contender: TrainedAgent, folder: Path, progress: Progress) -> Ready:

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from agents.bandits.beliefs.forgetting import Discounted, Forever, Sums, Window
+from agents.bandits.beliefs.forgetting import Sums
+from agents.bandits.settings import Discounted, Forever, Window
 
 BATCHES = np.random.default_rng(1).normal(size=(30, 2, 3)) * 10.0 ** np.arange(-8, 22)[:, None, None]
 

@@ -9,12 +9,12 @@ import pytest
 
 from agents.agent import Experience
 from agents.bandits.beliefs import linear_posterior
-from agents.bandits.beliefs.forgetting import Discounted, Forever
 from agents.bandits.beliefs.linear_posterior import AT_ONCE, LinearPosterior
 from agents.bandits.beliefs.singly import unpacked
-from agents.bandits.linear_thompson import LinearThompson, LinearThompsonSettings
-from agents.bandits.linucb import LinUCB, LinUCBSettings
-from agents.bandits.send_cost import SendCostSettings, SendCostThompson
+from agents.bandits.linear_thompson import LinearThompson
+from agents.bandits.linucb import LinUCB
+from agents.bandits.send_cost import SendCostThompson
+from agents.bandits.settings import Discounted, Forever, LinearThompsonSettings, LinUCBSettings, SendCostSettings
 from agents.designs import Candidates, EachAction, design_of
 from agents.problem import Problem
 from tests.agents.bandits.worlds import PROBLEMS, experience, plain_problem, situations

@@ -7,12 +7,19 @@ import pytest
 from scipy.optimize import minimize
 
 from agents.agent import Experience
-from agents.bandits.beliefs.forgetting import Discounted, Forever, Window
 from agents.bandits.beliefs.laplace import laplace
 from agents.bandits.beliefs.perceptron import fit, gradients, hidden_rows, initial_weights
-from agents.bandits.logistic_thompson import LogisticThompson, LogisticThompsonSettings
-from agents.bandits.neural_linear import NeuralLinear, NeuralLinearSettings
-from agents.bandits.recovering_softmax import RecoveringSoftmax, RecoveringSoftmaxSettings
+from agents.bandits.logistic_thompson import LogisticThompson
+from agents.bandits.neural_linear import NeuralLinear
+from agents.bandits.recovering_softmax import RecoveringSoftmax
+from agents.bandits.settings import (
+    Discounted,
+    Forever,
+    LogisticThompsonSettings,
+    NeuralLinearSettings,
+    RecoveringSoftmaxSettings,
+    Window,
+)
 from agents.problem import Problem
 from tests.agents.bandits.worlds import NEURAL, PROBLEMS, experience, part, plain_problem, situations, with_forgetting
 

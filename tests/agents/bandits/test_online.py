@@ -12,7 +12,7 @@ import pytest
 import simulator.exact  # noqa: F401 - registers the worlds
 from agents.agent import Choices, Experience
 from agents.bandits.online import OnlineTrainer
-from agents.bandits.ucb1 import UCB1Settings
+from agents.bandits.settings import UCB1Settings
 from agents.bandits.windows import Windows
 from agents.kinds import bandit
 from agents.problem import Problem, problem_of

@@ -14,14 +14,18 @@ import pytest
 
 import simulator.exact  # noqa: F401 - registers the worlds
 from agents.agent import Experience
-from agents.bandits.beta_thompson import BetaThompson, BetaThompsonSettings
-from agents.bandits.epsilon_greedy import EpsilonGreedySettings
-from agents.bandits.linear_thompson import LinearThompsonSettings
-from agents.bandits.linucb import LinUCBSettings
-from agents.bandits.logistic_thompson import LogisticThompsonSettings
-from agents.bandits.neural_linear import NeuralLinearSettings
-from agents.bandits.softmax import SoftmaxSettings
-from agents.bandits.ucb1 import UCB1, UCB1Settings
+from agents.bandits.beta_thompson import BetaThompson
+from agents.bandits.settings import (
+    BetaThompsonSettings,
+    EpsilonGreedySettings,
+    LinearThompsonSettings,
+    LinUCBSettings,
+    LogisticThompsonSettings,
+    NeuralLinearSettings,
+    SoftmaxSettings,
+    UCB1Settings,
+)
+from agents.bandits.ucb1 import UCB1
 from agents.choosing import softmax_probabilities
 from agents.kinds import bandit
 from agents.problem import Problem, problem_of

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from agents.bandits.recovering_softmax import RecoveringSoftmax, RecoveringSoftmaxSettings
+from agents.bandits.recovering_softmax import RecoveringSoftmax
+from agents.bandits.settings import RecoveringSoftmaxSettings
 from agents.kinds import bandit
 from policies.batch.policy import BatchPolicy
 from policies.codec import read, write

@@ -7,17 +7,21 @@ from typing import Any
 import numpy as np
 
 from agents.agent import Experience
-from agents.bandits.beliefs.forgetting import Discounted, Forever, Window
-from agents.bandits.beta_thompson import BetaThompsonSettings
-from agents.bandits.epsilon_greedy import EpsilonGreedySettings
-from agents.bandits.linear_thompson import LinearThompsonSettings
-from agents.bandits.linucb import LinUCBSettings
-from agents.bandits.logistic_thompson import LogisticThompsonSettings
-from agents.bandits.neural_linear import NeuralLinearSettings
-from agents.bandits.recovering_softmax import RecoveringSoftmaxSettings
-from agents.bandits.send_cost import SendCostSettings
-from agents.bandits.softmax import SoftmaxSettings
-from agents.bandits.ucb1 import UCB1Settings
+from agents.bandits.settings import (
+    BetaThompsonSettings,
+    Discounted,
+    EpsilonGreedySettings,
+    Forever,
+    LinearThompsonSettings,
+    LinUCBSettings,
+    LogisticThompsonSettings,
+    NeuralLinearSettings,
+    RecoveringSoftmaxSettings,
+    SendCostSettings,
+    SoftmaxSettings,
+    UCB1Settings,
+    Window,
+)
 from agents.problem import Problem, vocabulary_problem
 
 FORGETTINGS = (Forever(), Discounted(factor=0.7), Window(n_updates=2))

@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 
 from agents.agent import Experience
-from agents.bandits.epsilon_greedy import EpsilonGreedySettings
-from agents.bandits.linucb import LinUCBSettings
+from agents.bandits.settings import EpsilonGreedySettings, LinUCBSettings
 from agents.kinds import bandit, settings_class
 from experiments.offline.logs.logged import LoggedRounds
 from experiments.offline.replay import problem_of_rounds, replay
