@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field, replace
-from itertools import permutations
+from itertools import islice, permutations
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -31,6 +31,8 @@ ZONES = {"ann": "Europe/Paris", "bob": "America/New_York", "eve": "Asia/Kathmand
 PROJECT = "Europe/London"
 EVENING_BEFORE_CLOCKS_TURN = int(dt.datetime(2026, 3, 28, 20, 7, tzinfo=dt.UTC).timestamp() * 1e3)
 MINUTE_MS, HOUR_MS = 60_000, 3_600_000
+MOST_ORDERS = 2_000  # of what was sent at one time; a right one comes early, if there is one
+STEP_MS = 120_000  # by which time may go back for a user, as the settings have it
 CAMPAIGNS: tuple[dict[str, Any], ...] = (
     {"name": "promo", "channels": CHANNELS, "tags": ("promo",)},
     {"name": "digest", "category": 1, "channels": ("email",), "tags": ("digest",)},
@@ -89,10 +91,15 @@ def limits(draw: st.DrawFn) -> Constraints:
     )
 
 
+DOINGS = (
+    "ask", "ask", "ask", "batch", "batch", "again", "cart", "order", "consent", "opt_out", "opt_in", "outcome", "erase",
+    "facts", "facts",
+)  # fmt: skip
+
 steps = st.lists(
     st.tuples(
-        st.sampled_from((0, 1, 20, 61, 190, 700)),  # minutes that pass
-        st.sampled_from(("ask", "ask", "ask", "ask", "opt_out", "opt_in", "cart", "order", "consent")),
+        st.sampled_from((0, 1, 20, 61, 190, 700, 700, -1, -10)),  # minutes that pass
+        st.sampled_from(DOINGS),
         st.lists(st.sampled_from(tuple(ZONES)), min_size=1, max_size=6),
         st.sampled_from(CHANNELS),
     ),
@@ -119,6 +126,8 @@ class Life:
     permitted: set[str] = field(default_factory=lambda: set(CHANNELS))
     has_consent: bool = False
     sends: list[Sent] = field(default_factory=list)
+    last_ms: int = 0  # time does not go back for a user
+    last_send: dict[str, Any] | None = None  # the answer, of which an outcome may be told
 
 
 class Judge:
@@ -137,7 +146,7 @@ class Judge:
         """Judge what was answered at one time: it must be right in some order, which nobody told."""
         sends = [answer for answer in answers if answer["send"] is not None]
         before, faults = list(self.lives[user].sends), []
-        for order in permutations(sends):
+        for order in islice(permutations(sends), MOST_ORDERS):
             try:
                 for answer in order:
                     self.take(user, at_ms, answer)
@@ -163,6 +172,11 @@ class Judge:
             if sent.kind not in limits.passes_caps:
                 self._caps(limits, life, sent)
         life.sends.append(sent)
+        life.last_send = answer
+
+    def erase(self, user: str) -> None:
+        """Forget a user as a service does: caps begin anew, and nothing is permitted."""
+        self.lives[user] = Life(ZoneInfo("UTC"), permitted=set())
 
     def _gaps(self, limits: Constraints, life: Life, sent: Sent) -> None:
         if sent.kind in limits.passes_gap:
@@ -219,23 +233,33 @@ def run(services: list[Served], judge: Judge, told: list[Any]) -> None:
     """Live through the steps, the questions of one step asked of all services at once."""
     now_ms = EVENING_BEFORE_CLOCKS_TURN
     first = services[0]
-    for user, zone in ZONES.items():
-        facts = {"time_zone": zone, "permitted": list(CHANNELS)}
-        assert first.ask("PATCH", f"/v1/users/{user}", facts).status_code == 200
-    for minutes, what, users, channel in told:
+    for user in ZONES:
+        tell_facts(first, judge, user)
+    for n, (minutes, what, users, channel) in enumerate(told):
         now_ms += minutes * MINUTE_MS
         for it in services:
             it.clock.now_ms = now_ms
         match what:
-            case "ask":
-                answers = asyncio.run(asked(services, users))
+            case "ask" | "batch" | "again":
+                users = users[:1] if what == "again" else users
+                answers = asyncio.run(asked(services, users, what, f"key {n}"))
                 for user in set(users):
-                    judge.take_together(user, now_ms, [answer for of, answer in answers if of == user])
+                    take_answers(judge, user, now_ms, [answer for of, answer in answers if of == user], what)
             case "consent":
                 for user in set(users):
                     judge.lives[user].has_consent = not judge.lives[user].has_consent
                     consent = {"has_consent": judge.lives[user].has_consent}
                     assert first.ask("PATCH", f"/v1/users/{user}", consent).status_code == 200
+            case "outcome":
+                for user in set(users):
+                    withdraw(first, judge.lives[user], "churn" if minutes == 61 else "complaint")
+            case "facts":
+                for user in set(users):
+                    tell_facts(first, judge, user)
+            case "erase":
+                for user in set(users):
+                    assert first.ask("DELETE", f"/v1/users/{user}").status_code == 200
+                    judge.erase(user)
             case _:
                 for user in set(users):
                     event = {"user_id": user, "kind": what}
@@ -248,15 +272,58 @@ def run(services: list[Served], judge: Judge, told: list[Any]) -> None:
                         permitted.discard(channel)
 
 
-async def asked(services: list[Served], users: list[str]) -> list[tuple[str, dict[str, Any]]]:
-    """Ask every service for every user, all at the same time."""
-    requests = [("POST", "/v1/decide", {"user_id": user, "explain": False}) for user in users]
-    answers = await asyncio.gather(*(it.together(list(requests)) for it in services))
-    found = []
-    for of_service in answers:
-        for user, response in zip(users, of_service, strict=True):
-            assert response.status_code == 200, response.text
-            found.append((user, response.json()))
+def tell_facts(it: Served, judge: Judge, user: str) -> None:
+    """Tell where a user lives and that all is permitted."""
+    facts = {"time_zone": ZONES[user], "permitted": list(CHANNELS)}
+    assert it.ask("PATCH", f"/v1/users/{user}", facts).status_code == 200
+    judge.lives[user].zone = ZoneInfo(ZONES[user])
+    judge.lives[user].permitted = set(CHANNELS)
+
+
+def take_answers(judge: Judge, user: str, now_ms: int, answers: list[dict[str, Any]], what: str) -> None:
+    """Judge what one user was answered at a time by the service's clock, which may have gone back."""
+    life = judge.lives[user]
+    if life.last_ms - now_ms > STEP_MS:
+        assert {answer.get("problem") for answer in answers} == {"clock-went-back"}
+        return
+    life.last_ms = max(life.last_ms, now_ms)  # by less, it is passed over
+    if what == "again":
+        assert len({answer["decision_id"] for answer in answers}) == 1, "one key, one decision"
+        answers = answers[:1]
+    judge.take_together(user, life.last_ms, answers)
+
+
+def withdraw(it: Served, life: Life, kind: str) -> None:
+    """Tell that the last message drove the user away, from its channel or from all."""
+    if life.last_send is None:
+        return
+    outcome = {"decision_id": life.last_send["decision_id"], "kind": kind}
+    told = it.ask("POST", "/v1/outcomes", {"outcomes": [outcome]}).json()
+    if told["accepted"]:
+        life.permitted.difference_update(CHANNELS if kind == "churn" else {life.last_send["channel"]})
+    else:
+        assert told["known"] == 1, told
+
+
+async def asked(services: list[Served], users: list[str], what: str, key: str) -> list[tuple[str, dict[str, Any]]]:
+    """Ask every service for every user, all at the same time; return answers and problems."""
+    questions = [{"user_id": user, "explain": False} for user in users]
+    headers = {"Idempotency-Key": key} if what == "again" else {}
+    if what == "batch":
+        wanted: list[tuple[str, str, Any]] = [("POST", "/v1/decide/batch", {"requests": questions})]
+    else:
+        wanted = [("POST", "/v1/decide", question) for question in questions * (2 if what == "again" else 1)]
+    of_services = await asyncio.gather(*(it.together(list(wanted), headers=headers) for it in services))
+    found: list[tuple[str, dict[str, Any]]] = []
+    for responses in of_services:
+        if what == "batch":
+            [whole] = responses
+            assert whole.status_code == 200, whole.text
+            told = [item.get("answer") or item["problem"] for item in whole.json()["answers"]]
+        else:
+            assert {response.status_code for response in responses} <= {200, 503}
+            told = [response.json() for response in responses]
+        found += zip(users * (len(told) // len(users)), told, strict=True)
     return found
 
 
@@ -269,6 +336,7 @@ def several(
         "constraints": {name: value for name, value in asdict(stated).items() if value is not None},
         "campaigns": [dict(campaign) for campaign in CAMPAIGNS],
         "project_zone": PROJECT,
+        "users": {},  # nothing is permitted before it is told, nor after an erasure
     }
     for cap in told["constraints"]["caps"]:
         for name in [name for name, value in cap.items() if value is None]:
