@@ -14,6 +14,7 @@ from click.testing import CliRunner, Result
 from experiments.cli import COMMANDS, main
 from experiments.config import dump_scenario, load_scenario, preset_path, scenario_schema
 from experiments.offline.logs.mapping import mapping_names
+from experiments.robustness.worlds import STANDARD, load_worlds
 from experiments.training.source import load_training, training_names, training_schema
 
 HEAVY = ("numpy", "numba", "scipy", "matplotlib", "pydantic", "yaml", "torch", "rich")
@@ -104,7 +105,8 @@ def test_list_names_the_presets() -> None:
     result = kairos("config", "list")
     assert result.exit_code == 0
     scenarios, _, others = result.stdout.partition("\nTrainings\n")
-    trainings, _, mappings = others.partition("\nMappings of logs\n")
+    trainings, _, others = others.partition("\nMappings of logs\n")
+    mappings, _, worlds = others.partition("\nWorlds, of kairos robustness\n")
     assert [line.split()[0] for line in scenarios.splitlines()] == [
         "Scenarios",
         "ecommerce",
@@ -114,6 +116,7 @@ def test_list_names_the_presets() -> None:
     ]
     assert tuple(line.split()[0] for line in trainings.splitlines()) == training_names()
     assert tuple(line.split()[0] for line in mappings.splitlines()) == mapping_names()
+    assert [line.split()[0] for line in worlds.splitlines()] == [world.name for world in load_worlds(STANDARD)]
     assert load_training("exact-b-linucb").config.title in trainings
     assert load_scenario("news").title in result.stdout
 
