@@ -25,12 +25,15 @@ COMMANDS = {
         "experiments.exports.export_command:export",
         "Write a policy in another form, or distil it.",
     ),
+    "init": ("experiments.init_command:init", "Write a commented config to start from."),
     "plan-test": ("experiments.planning.plan_command:plan_test", "Plan a test on people: users, days, and its traps."),
     "policy": (
         "experiments.policy_command:policy",
         "Check, show, seal, sign and verify policy documents.",
     ),
     "record": ("experiments.recording.record_command:record", "Log every decision of a policy, and what followed."),
+    "reproduce": ("experiments.run.reproduce_command:reproduce", "Run a finished run again; compare bit for bit."),
+    "results": ("experiments.run.results_command:results", "List, show and compare finished runs."),
     "robustness": (
         "experiments.robustness.robustness_command:robustness",
         "Try policies in worlds that they were not made in.",
@@ -39,6 +42,7 @@ COMMANDS = {
         "experiments.exports.rollout_command:rollout",
         "What a new policy would change, and a ramp for it.",
     ),
+    "run": ("experiments.run.run_command:run", "Run an experiment: train, judge, export, report."),
     "serve": ("experiments.serve_command:serve", "Serve a policy's decisions over HTTP, with caps that hold."),
     "service-log": ("experiments.serve_command:service_log", "Write what a service has decided into a ledger."),
     "simulate": ("experiments.simulate:simulate", "Run one policy and measure what it comes to."),

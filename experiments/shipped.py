@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from experiments.faults import ConfigError, Fault
+from experiments.yaml_source import read_yaml
 from simulator.config import did_you_mean
 from simulator.presets import preset_folders
 
@@ -33,3 +34,8 @@ def shipped_path(folder: str, name: str, what: str) -> Path:
             return Path(str(each.joinpath(folder, f"{name}.yaml")))
     known = ", ".join(names) or "none"
     raise ConfigError([Fault(name, None, "", f"no such {what}; known: {known}.{did_you_mean(name, names)}")])
+
+
+def shipped_title(path: Path) -> str:
+    """Return the title in a config's file; whatever it needs to be run need not be installed."""
+    return str(read_yaml(path.read_text("utf-8"), str(path)).tree.get("title", ""))

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from experiments.runs import EngineName
-    from simulator.measures import Measures
+    from simulator.config import Scenario
+    from simulator.measures import Measures, Run
     from simulator.senders import Sender
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -61,6 +62,10 @@ def _run_options(command: F) -> F:
     type=click.Path(dir_okay=False, path_type=Path),
     help="File for every event, one line of JSON each; with --engine events.",
 )
+@click.option(
+    "--shards", type=click.IntRange(min=1), help="Run the users in so many processes; the result is the same."
+)
+@click.option("--ray-address", help="Run the shards on this Ray cluster instead; `local` starts one.")
 def simulate(
     config: str,
     users: int | None,
@@ -73,6 +78,8 @@ def simulate(
     is_json: bool,
     policy: str,
     trace: Path | None,
+    shards: int | None,
+    ray_address: str | None,
 ) -> None:
     """Run one policy on CONFIG, a preset's name or a file, and measure what it came to.
 
@@ -80,6 +87,10 @@ def simulate(
     """
     if trace is not None and engine != "events":
         raise click.UsageError("--trace needs --engine events; the fleet engine keeps no list of events.")
+    if shards is None and ray_address is not None:
+        raise click.UsageError("--ray-address: expected --shards as well, which say how the users are split.")
+    if shards is not None and engine != "fleet":
+        raise click.UsageError(f"--shards: expected --engine fleet, got {engine}.")
     scenario = chosen_scenario(config, users, days, seed, settings)
     [sender] = _senders((policy,))
     folder = output_folder(out, f"{scenario.name}-{policy}")
@@ -94,9 +105,13 @@ def simulate(
     from experiments.tables import print_run
     from simulator.measures import measure
 
+    run: Run
     with writing():
-        with Watch(scenario.calendar.horizon_days, 1).watching() as watch, watch.one_run(policy) as on_day:
-            run = run_policy(scenario, sender, engine, on_day, trace)
+        if shards is not None:
+            run = _in_shards(scenario, sender, shards, ray_address)
+        else:
+            with Watch(scenario.calendar.horizon_days, 1).watching() as watch, watch.one_run(policy) as on_day:
+                run = run_policy(scenario, sender, engine, on_day, trace)
         measures = measure(run)
         written = write_run(folder, run, measures, policy)
         with whole_file(folder / PICTURE) as partial:
@@ -108,6 +123,20 @@ def simulate(
     console = plain_console()
     print_run(console, measures, policy)
     _say_where(console, folder, (*written, PICTURE, SCENARIO))
+
+
+def _in_shards(scenario: Scenario, sender: Sender, n_shards: int, address: str | None) -> Run:
+    from functools import partial
+
+    from experiments.run_options import telling
+    from experiments.sweep.shards import in_processes, on_ray, simulate_shards
+
+    run = in_processes if address is None else partial(on_ray, address=address)
+    tell = telling("Users", "shards")
+    try:
+        return simulate_shards(scenario, sender, n_shards, run, lambda done: tell(done, n_shards))
+    except (ValueError, ModuleNotFoundError, ConnectionError) as error:
+        raise click.ClickException(str(error)) from None
 
 
 @click.command()

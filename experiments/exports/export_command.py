@@ -2,27 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from experiments.exports.forms import DISTILLED, FIRST_LEARNED, SUFFIXES, Student
 from experiments.exports.source import policy_file
 from experiments.run_options import chosen_scenario, telling, writing
 
 if TYPE_CHECKING:
-    from agents.distil.lessons import States, Visit
+    from agents.distil.lessons import States
     from experiments.exports.certificate import Certificate
     from policies.document import Document
     from simulator.config import Scenario
-
-SUFFIXES = {
-    "document": ".json", "network": ".json", "python": ".py", "sql": ".sql", "onnx": ".onnx",
-    "tree": ".json", "rules": ".json", "scorecard": ".json",
-}  # fmt: skip
-DISTILLED = ("tree", "rules", "scorecard")
-FIRST_LEARNED = 1_000_000_000  # seeds of users that are learned from, far from those of the trial
 
 
 @click.command(short_help="Write a policy in another form, or distil it.")
@@ -62,8 +55,9 @@ def export(
     it in a scenario, and come with a certificate beside the file: agreement, value lost with its interval, limits
     broken, the worst cases.
     """
+    from experiments.exports.forms import write_certificate, write_form, written
     from policies.codec import DocumentError, read
-    from policies.exports.refusal import ExportError, no_form
+    from policies.exports.refusal import ExportError
 
     file = policy_file(source)
     target = out or file.with_name(f"{file.stem}-{form}{SUFFIXES[form]}")
@@ -74,24 +68,15 @@ def export(
         document = read(file.read_text(encoding="utf-8"), str(file))
         if form in DISTILLED:
             world = _scenario(source, scenario, days)
-
-            def distil(teacher: Document, visit: Visit) -> Document:
-                from agents.distil.scorecards import ScorecardSettings, distilled_scorecard
-                from agents.distil.trees import TreeSettings, distilled_tree, rules_of
-
-                if form == "scorecard":
-                    return distilled_scorecard(teacher, visit, ScorecardSettings(features, bins, points))
-                tree = distilled_tree(teacher, visit, TreeSettings(depth=depth, leaves=leaves))
-                return rules_of(tree) if form == "rules" else tree
-
-            document, certificate = _distilled(document, world, distil, users, learn_users, seed)
-        if form == "network" and document.model.kind != "network":
-            raise no_form(document, "a network", f"a model of kind {document.model.kind}", "its own is --as document")
-        data = _written(document, form)
+            student = Student(depth, leaves, features, bins, points)
+            document, certificate = _distilled(document, world, form, student, users, learn_users, seed)
+        content = written(document, form)
     except (DocumentError, ExportError, ValueError, ModuleNotFoundError) as error:
         raise click.ClickException(str(error)) from None
     with writing():
-        _write(target, data, certificate)
+        write_form(target, content)
+        if certificate is not None:
+            write_certificate(certificate, lambda suffix: _beside(target, suffix))
     if certificate is None:
         click.echo(f"Exact. Written: {target}")
     else:
@@ -99,41 +84,8 @@ def export(
         click.echo(f"Distilled. Written: {target}, {_beside(target, '.md')}, {_beside(target, '.json')}")
 
 
-def _written(document: Document, form: str) -> str | bytes:
-    """Return what stands in the file."""
-    from policies.codec import write
-
-    match form:
-        case "python":
-            from policies.exports.python_source import python_source
-
-            return python_source(document)
-        case "sql":
-            from policies.exports.sql_source import sql_source
-
-            return sql_source(document)
-        case "onnx":
-            from policies.exports.onnx_model import onnx_model
-
-            return onnx_model(document)
-    return write(document)
-
-
 def _beside(target: Path, suffix: str) -> Path:
     return target.with_name(f"{target.stem}-certificate{suffix}")
-
-
-def _write(target: Path, data: str | bytes, certificate: Certificate | None) -> None:
-    from experiments.results import whole_file, write_json, write_text
-
-    if isinstance(data, str):
-        write_text(target, data)
-    else:
-        with whole_file(target) as partial:
-            partial.write_bytes(data)
-    if certificate is not None:
-        write_json(_beside(target, ".json"), certificate.to_dict())
-        write_text(_beside(target, ".md"), certificate.to_markdown())
 
 
 def _scenario(source: Path, name: str | None, days: int | None) -> Scenario:
@@ -150,19 +102,21 @@ def _scenario(source: Path, name: str | None, days: int | None) -> Scenario:
 def _distilled(
     teacher: Document,
     world: Scenario,
-    distil: Callable[[Document, Visit], Document],
+    form: str,
+    size: Student,
     users: int,
     learn_users: int,
     seed: int,
 ) -> tuple[Document, Certificate]:
     from experiments.exports.certificate import certify
+    from experiments.exports.forms import distilled
     from experiments.exports.states import visited
 
     def visit(policy: Document, place: int) -> States:
         click.echo(f"Learning, round {place + 1}: {learn_users:,} users of {policy.name!r}", err=True)
         return visited(policy, world, learn_users, seed + FIRST_LEARNED + place * users)
 
-    student = distil(teacher, visit)
+    student = distilled(teacher, form, visit, size)
     click.echo(f"Trying it on {users:,} fresh users", err=True)
     on_day = telling("The trial", "days")
     return student, certify(teacher, student, world, n_users=users, seed=seed, on_day=on_day)

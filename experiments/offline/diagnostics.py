@@ -214,7 +214,8 @@ def pareto_tail(weights: Floats) -> float:
     theta = 1.0 / excess[-1] + (1.0 - np.sqrt(n_grid / (np.arange(1, n_grid + 1) - 0.5))) / (3.0 * quarter)
     shape = np.log1p(-theta[:, None] * excess).mean(axis=1)
     likelihood = n * (np.log(-theta / shape) - shape - 1.0)
-    share = 1.0 / np.exp(likelihood[None, :] - likelihood[:, None]).sum(axis=1)
+    with np.errstate(over="ignore"):  # what is infinitely less likely than another has no share
+        share = 1.0 / np.exp(likelihood[None, :] - likelihood[:, None]).sum(axis=1)
     best = float((theta * share).sum())
     fitted = float(np.log1p(-best * excess).mean())
     return (n * fitted + 10.0 * 0.5) / (n + 10.0)

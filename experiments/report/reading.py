@@ -72,6 +72,18 @@ class RunFolder:
         """How policies are told apart on all pictures of a page."""
         return marks_of(self.policies)
 
+    @property
+    def gain(self) -> Interval:
+        """Value of the best contender over the reference: the summary's, else that of the outcomes.
+
+        A summary's may be of the half of the users by whom the best was not chosen, and is then the one to believe.
+        """
+        told = self.summary.get("difference")
+        if isinstance(told, dict) and self.best == self.summary.get("best"):
+            ends = ("low_95", "high_95") if "low_95" in told else ("low", "high")
+            return interval(told, "mean", *ends)
+        return difference(self.outcome(self.best, VALUE))
+
     def outcome(self, policy: str, outcome: str) -> dict[str, Any]:
         """Return the row of a policy's outcome; empty where there is none."""
         rows = self.measures["outcomes"]

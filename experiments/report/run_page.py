@@ -50,7 +50,6 @@ def write_run_page(folder: Path, out: Path) -> None:
 
 def run_page(run: RunFolder) -> str:
     """Return the page as HTML."""
-    scenario = run.config.get("scenario")
-    where = scenario.get("name") if isinstance(scenario, dict) else scenario
+    where = run.summary.get("scenario")
     over = ", ".join(str(part) for part in ("Kairos experiment", where, f"seed {run.manifest.get('seed')}") if part)
     return page(run.title, opening(run), [section(run) for section in SECTIONS], over)

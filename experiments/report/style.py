@@ -81,7 +81,8 @@ figure h3 {{ margin: 0 0 .1rem; }} figcaption {{ margin-top: .35rem; }}
 .label {{ border: 2px solid var(--ink); border-radius: 4px; padding: .6rem .8rem .7rem; break-inside: avoid; }}
 .label h3 {{ font-size: 1.25rem; margin: 0; border-bottom: 8px solid var(--ink); padding-bottom: .3rem; }}
 .label table {{ font-size: .9rem; }} .label td, .label th {{ padding: .28rem 0; }}
-.label tbody th {{ font-weight: 650; }} .label tr.of th {{ font-weight: 400; padding-left: 1rem; }}
+.label tbody th {{ font-weight: 400; }} .label .facts th {{ font-weight: 650; }}
+.label .facts {{ border-bottom: 5px solid var(--ink); }}
 .label p {{ margin: .4rem 0 0; font-size: .82rem; color: var(--soft); }}
 code, pre {{ font: .88em/1.5 ui-monospace, "SF Mono", Menlo, Consolas, "DejaVu Sans Mono", monospace; }}
 pre {{ background: var(--card); padding: .7rem .9rem; overflow-x: auto; border-radius: 4px; white-space: pre-wrap; }}

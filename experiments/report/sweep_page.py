@@ -81,6 +81,9 @@ def _opening(sweep: SweepFolder) -> str:
     if sweep.n_measured < sweep.n_planned:
         n = sweep.n_planned - sweep.n_measured
         parts.append(paragraph(f"{n} of {sweep.n_planned} trials failed or did not measure the objective.", "warning"))
+    if sweep.n_given_up:
+        count = f"Settings given up early, being behind: {sweep.n_given_up}."
+        parts.append(paragraph(f"{count} They count with the seeds that they had.", "faint"))
     return "\n".join(parts)
 
 

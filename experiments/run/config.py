@@ -126,7 +126,10 @@ class OnlineEvaluation(Model):
 class OfflineEvaluation(Model):
     """A log, and what it says of every contender, beside the truth."""
 
-    log: str = Field(RANDOM, description="who makes it: a contender's name, or `random` for any eligible action")
+    log: str = Field(RANDOM, description="who makes it: a contender's name, or `random`")
+    random_prob: float = Field(
+        0.1, gt=0, le=1, description="of `random`: of taking any eligible action with equal chance, else none is sent"
+    )
     n_users: Users = 1024
     horizon_days: Days | None = Field(None, description="of an episode; null: the experiment's")
     epoch_hours: Literal[1, 2, 3, 4, 6, 8, 12, 24] | None = Field(None, description="null: the scenario's own")

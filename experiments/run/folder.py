@@ -83,14 +83,12 @@ class RunFolder:
                 self._begin()
                 yield self.path
 
-    def finish(self, manifest: dict[str, Any]) -> None:
-        """Write the manifest, and give the folder its name."""
-        with told_by(self.path):
-            shutil.rmtree(self.path / WORK, ignore_errors=True)
-            write_json(self.path / MANIFEST, manifest)
-            for path in (self.path / BEGUN, *self.path.rglob(LOCK)):
-                path.unlink(missing_ok=True)
-            self.path.rename(self.final)
+    def finish(self) -> None:
+        """Clear away what only the making needed, and give the folder its name: the last act."""
+        shutil.rmtree(self.path / WORK, ignore_errors=True)
+        for path in (self.path / BEGUN, *self.path.rglob(LOCK)):
+            path.unlink(missing_ok=True)
+        self.path.rename(self.final)
 
     def _begin(self) -> None:
         """Write what is run; of a run that began before, require that it is the same by the same versions."""

@@ -61,7 +61,10 @@ def write_measures(folder: Path, reference: str, contenders: Sequence[Ready], ru
     pairs = list(runs.items())
     write_table(folder, "days", stacked([day_columns(name, run.watched) for name, run in pairs]))
     write_table(folder, "hours", stacked([hour_columns(name, run.watched) for name, run in pairs]))
-    segments = stacked([segment_columns(name, run.watched, run.evaluation) for name, run in pairs])
+    base = runs[reference].evaluation
+    segments = stacked(
+        [segment_columns(name, run.watched, run.evaluation, None if name == reference else base) for name, run in pairs]
+    )
     write_table(folder, "segments", segments)
     harm = stacked([harm_columns(name, run.watched, run.evaluation, level) for name, run in pairs])
     write_table(folder, "harm", harm, {"fatigued_sends": level.says})

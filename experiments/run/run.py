@@ -8,17 +8,24 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from experiments.report.run_page import write_run_page
 from experiments.results import write_json
 from experiments.run.config import TrainedAgent, TunedBaseline
 from experiments.run.faults import told_by
-from experiments.run.folder import SUMMARY, RunFolder
-from experiments.run.manifest import FORMAT, commit, hashes, library_versions, machine
+from experiments.run.folder import PICTURES, REPORT, SUMMARY, RunFolder
+from experiments.run.manifest import FORMAT, MANIFEST, commit, hashes, library_versions, machine
 from experiments.run.measures import write_measures
+from experiments.run.plots import draw_overview
 from experiments.run.progress import Progress
+from experiments.run.readers import KeptRun
 from experiments.run.source import Experiment
 from experiments.run.stages.contenders import ready
 from experiments.run.stages.evaluating import judged
+from experiments.run.stages.exports import export
+from experiments.run.stages.offline import judge_offline
 from experiments.run.summary import summary
+
+OVERVIEW = "overview.png"
 
 
 def run_experiment(
@@ -49,9 +56,14 @@ def run_experiment(
         runs = judged(experiment, contenders, folder, progress)
         evaluations = {name: run.evaluation for name, run in runs.items()}
         found = summary(config, evaluations, experiment.scenario.name)
+        if config.offline is not None:
+            judge_offline(experiment, contenders, folder, progress)
+        if config.exports is not None:
+            export(experiment, contenders, found["best"] or config.reference, folder, progress)
         progress.stage("measures and report")
         write_measures(folder, config.reference, contenders, runs)
         write_json(folder / SUMMARY, found)
+        draw_overview(folder / PICTURES / OVERVIEW, KeptRun(folder, {}))
         manifest = {
             "format": FORMAT,
             "kind": "experiment",
@@ -65,7 +77,9 @@ def run_experiment(
             "duration_s": round(time.monotonic() - began, 1),
             "files": hashes(folder),
         }
-        where.finish(manifest)
+        write_json(folder / MANIFEST, manifest)
+        write_run_page(folder, folder / REPORT)
+        where.finish()
 
 
 def n_stages(experiment: Experiment) -> int:

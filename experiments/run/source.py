@@ -202,8 +202,8 @@ def experiment_of(tree: Mapping[str, Any], seed: int | None = None, label: str =
 
 def experiment_schema() -> dict[str, Any]:
     """Return the JSON Schema by which an editor completes and checks an experiment's config."""
-    arms = tuple(settings_class(kind) for kind in KINDS)
-    agent = Annotated[Union[arms], Field(discriminator="kind")] if len(arms) > 1 else arms[0]  # noqa: UP007
+    arms: Any = tuple(settings_class(kind) for kind in KINDS)
+    agent: Any = Annotated[Union[arms], Field(discriminator="kind")]  # noqa: UP007
     return {"$schema": "https://json-schema.org/draft/2020-12/schema"} | experiment_class(agent).model_json_schema()
 
 
@@ -251,10 +251,11 @@ def _agent_type(written: Source) -> tuple[Any, list[Fault]]:
                 kinds.append(section["kind"])
     if not kinds and not faults:
         return Settings, []
-    arms = (*map(settings_class, kinds), _NoAgent)
+    arms: Any = (*map(settings_class, kinds), _NoAgent)
     if not kinds:
         return _NoAgent, faults
-    return Annotated[Union[arms], Field(discriminator="kind")], faults  # noqa: UP007
+    union: Any = Union[arms]  # noqa: UP007
+    return Annotated[union, Field(discriminator="kind")], faults
 
 
 def _entries(written: Source, kind: str) -> list[tuple[int, dict[str, Any]]]:

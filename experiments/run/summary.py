@@ -37,6 +37,7 @@ def summary(config: ExperimentConfig, evaluations: Mapping[str, Evaluation], sce
     if not others:
         return about | {"best": None, "difference": None, "answer": NO_OTHER, "told_by_users": len(reference)}
     has_choice = len(others) > 1 and len(reference) >= 4  # two users at least for an interval
+    n_met = len(others) if has_choice else 1
     best = best_of(others, reference) if has_choice else next(iter(others))
     chosen = evaluations[best].every_other(1) if has_choice else evaluations[best]
     held = reference.every_other(1) if has_choice else reference
@@ -47,7 +48,7 @@ def summary(config: ExperimentConfig, evaluations: Mapping[str, Evaluation], sce
         "difference": gain.to_dict(),
         "opt_outs_difference": opt_outs.to_dict(),
         "told_by_users": len(held),
-        "answer": answer(best, config.reference, gain.estimate, opt_outs, reference.n_days, len(others)),
+        "answer": answer(best, config.reference, gain.estimate, opt_outs, reference.n_days, n_met),
     }
 
 
@@ -62,7 +63,10 @@ def answer(best: str, reference: str, gain: Estimate, opt_outs: Difference, n_da
     """Return the answer as a sentence or two."""
     span = f"over {n_days} days" if n_days != 1 else "in a day"
     interval = f"95 %: {gain.low:+.3f} to {gain.high:+.3f}"
-    who = best if n_others == 1 else f"{best}, the best of {n_others},"
+    # Chosen by half of the users, and told by the others: see `summary`.
+    who = best if n_others == 1 else f"{best}, by half of the users the best of {n_others},"
+    if n_others > 1:
+        span = f"{span} by the other half"
     if not gain.is_clear:
         told = f"{who} could not be told apart from {reference}: {gain.mean:+.3f} EUR a user {span} ({interval})"
     else:

@@ -7,6 +7,7 @@
 | `<hash of the setting>/<seed>/` | a trial's result, whole or not there |
 | `failed.json` | trials without one, and why; they are tried again when the sweep goes on |
 | `table.parquet` | a row a trial, contender and outcome; written last |
+| `report.html` | what they say, as a page |
 """
 
 from __future__ import annotations

@@ -13,6 +13,8 @@ import threading
 import traceback
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor, ProcessPoolExecutor
+from contextlib import contextmanager
 from importlib import import_module
 from multiprocessing.connection import Connection, wait
 from typing import Any, NamedTuple
@@ -50,21 +52,40 @@ def tried(trial: str, task: Task) -> str:
     return ""
 
 
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Let processes that are started within have one thread each.
+
+    By the environment, because it is read when the libraries are loaded; the parent's own is as before afterwards.
+    """
+    before = {name: os.environ.get(name) for name in ONE_THREAD}
+    os.environ.update(ONE_THREAD)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+@contextmanager
+def one_thread_processes(n: int) -> Iterator[Executor]:
+    """Yield n processes with one thread each, for work that is told by functions."""
+    with _one_thread(), ProcessPoolExecutor(n, multiprocessing.get_context("spawn")) as pool:
+        yield pool
+
+
 class _Worker:
     """A process and the line to it."""
 
     def __init__(self, trial: str) -> None:
         context = multiprocessing.get_context("spawn")
         self.line, theirs = context.Pipe()
-        # By the environment, because it is read when the libraries are loaded; the parent's own stays as it was.
-        before = {name: os.environ.get(name) for name in ONE_THREAD}
-        os.environ.update(ONE_THREAD)
-        try:
-            self.process = context.Process(target=_work, args=(trial, theirs), daemon=True)
+        self.process = context.Process(target=_work, args=(trial, theirs), daemon=True)
+        with _one_thread():
             self.process.start()
-        finally:
-            for name, value in before.items():
-                os.environ.pop(name) if value is None else os.environ.__setitem__(name, value)
         theirs.close()
         self.task: Task | None = None
 

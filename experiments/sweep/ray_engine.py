@@ -5,7 +5,8 @@ The folder of a sweep must be one that all machines see. A task whose worker die
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import os
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -72,3 +73,20 @@ def run_on_ray(tasks: Sequence[Task], trial: str, n_workers: int, address: str =
             except ray.exceptions.RayError as error:
                 fault = f"its worker died more than {MOST_DEATHS} times: {type(error).__name__}"
             yield Ended(task, fault)
+
+
+def mapped_on_ray(work: Callable[[Any], Any], arguments: Sequence[Any], address: str = LOCAL) -> Iterator[Any]:
+    """Yield what work makes of each argument, in their order, each a task of the cluster.
+
+    Args:
+        work: importable on every machine.
+        address: of the cluster; `local` starts one with as many workers as there are cores.
+
+    Raises:
+        ModuleNotFoundError, ConnectionError: as of `cluster`.
+    """
+    with cluster(address, os.cpu_count() or 1) as ray:
+        remote = ray.remote(num_cpus=1, max_retries=MOST_DEATHS)(work)
+        running = [remote.remote(argument) for argument in arguments]
+        for one in running:
+            yield ray.get(one)

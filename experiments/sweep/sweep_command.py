@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from experiments.sweep.local import Ended
     from experiments.sweep.sweep import Engine, Result
 
-INTERRUPTED = 130
+INTERRUPTED, PAGE = 130, "report.html"
 FIRST_LINES = 3  # of a fault
 LINE_SECONDS = 10.0
 
@@ -60,6 +60,8 @@ def sweep(
         click.echo("Interrupted; what is done is kept. The same command goes on.", err=True)
         ctx.exit(INTERRUPTED)
     _print(result, folder.path)
+    if result.n_done:
+        _write_page(folder.path)
     if result.faults:
         ctx.exit(1)
 
@@ -96,6 +98,14 @@ class _Told:
             self._told = now
             left = (now - self._began) / self._n_new * (of - done)
             click.echo(f"{done:,} of {of:,} trials, about {left:,.0f} s left", err=True)
+
+
+def _write_page(folder: Path) -> None:
+    from experiments.report.sweep_page import write_sweep_page
+
+    with writing():
+        write_sweep_page(folder, folder / PAGE)
+    click.echo(f"Page: {folder / PAGE}")
 
 
 def _print(result: Result, folder: Path) -> None:

@@ -117,12 +117,6 @@ def is_training(path: str) -> bool:
         return False
 
 
-def title_of(name: str) -> str:
-    """Return the title of a training that comes with the package; its agent's libraries need not be installed."""
-    _, text, label = read_source(name, training_path, "configs/training")
-    return str(read_yaml(text, label).tree.get("title", ""))
-
-
 def training_schema() -> dict[str, Any]:
     """Return the JSON Schema by which an editor completes and checks a training's config."""
     arms = tuple(settings_class(kind) for kind in KINDS)

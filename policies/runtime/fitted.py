@@ -6,6 +6,7 @@ trained on. Limits of the app and of the policy itself are asked one after the o
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple, Protocol
 
@@ -228,7 +229,7 @@ class Fitted:
         return reasons, own_reasons
 
     def _features(self, user: User, moment: Struct, offers: Sequence[tuple[Offer, float]]) -> list[float]:
-        """Return the observation, shape (29 + 7 C,)."""
+        """Return the observation, shape (29 + 7 C,), in float32 as logs hold it and environments show it."""
         out = [0.0] * n_features(self.n_slots)
         history, person, n_tiers = user.history, user.person, self.catalogue.n_tiers
         tier_share = person.tier / (n_tiers - 1.0) if n_tiers > 1 and person.tier < n_tiers else 0.0
@@ -243,4 +244,4 @@ class Fitted:
                 out, start, history, person, struct, moment, category, relevance, offer.margin, offer.click_rate, ends
             )
             start += N_SLOT_FEATURES
-        return out
+        return array("f", out).tolist()  # so that what was logged decides the same again, to the bit

@@ -36,20 +36,25 @@ def _label(policy: str, rows: Rows) -> str:
         _line("sends to the tired", _of_sends(whole, "fatigued_sends")),
         _line("opt-outs of 100 users", number(_per_user(whole, "opt_outs", 100))),
     ]
-    for row in rows:
-        if row["segment"]:
-            lines.append(_line(f"{row['segment']}: sends a week", number(known(row, "exposure")), "of"))
-            lines.append(_line(f"{row['segment']}: opt-outs of 100", number(_per_user(row, "opt_outs", 100)), "of"))
+    by_segment = [
+        f'<tr><th scope="row">{escape(row["segment"])}</th><td>{number(known(row, "exposure"))}</td>'
+        f"<td>{number(_per_user(row, 'opt_outs', 100))}</td></tr>"
+        for row in rows
+        if row["segment"]
+    ]
+    columns = "".join(f'<th scope="col">{what}</th>' for what in ("segment", "sends a week", "opt-outs of 100"))
+    lower = (
+        f"<table><thead><tr>{columns}</tr></thead><tbody>{''.join(by_segment)}</tbody></table>" if by_segment else ""
+    )
     serving = f"Measured on {int(known(whole, 'users')):,} users" if "users" in whole else "Measured on all users"
     return (
         f'<div class="label"><h3>{escape(policy)}</h3><p>{serving}, {int(known(whole, "sends")):,} sends</p>'
-        f"<table><tbody>{''.join(lines)}</tbody></table></div>"
+        f'<table class="facts"><tbody>{"".join(lines)}</tbody></table>{lower}</div>'
     )
 
 
-def _line(what: str, amount: str, css: str = "") -> str:
-    kind = f' class="{css}"' if css else ""
-    return f'<tr{kind}><th scope="row">{escape(what)}</th><td>{escape(amount)}</td></tr>'
+def _line(what: str, amount: str) -> str:
+    return f'<tr><th scope="row">{escape(what)}</th><td>{escape(amount)}</td></tr>'
 
 
 def _cells(row: dict[str, Any]) -> tuple[str, ...]:

@@ -28,8 +28,15 @@ def learning(run: RunFolder) -> Section:
         steps, values = [float(row["step"]) for row in rows], [known(row, "value_eur") for row in rows]
         lines.append(Line(who, steps, values, *bounds))
     absent = [who for who in LEVELS if who not in levels]
-    caption = f"Not known here: {', '.join(absent)}." if absent else ""
+    caption = "Judged on users of the training's own, whom it does not learn from."
+    caption += f" Not known here: {', '.join(absent)}." if absent else ""
     picture = line_chart(
-        "Value while learning", lines, marks, x_label="steps", y_label="EUR a user", levels=levels, caption=caption
+        "Value while learning",
+        lines,
+        marks,
+        x_label="steps",
+        y_label="EUR a user over silence",
+        levels=levels,
+        caption=caption,
     )
     return Section(title, figures([picture]), name)

@@ -19,7 +19,13 @@ def staying(run: RunFolder) -> Section:
     if not run.measures["days"]:
         return Section(title, missing("Days were not watched in this run."), name)
     pictures = [
-        _picture(run, "Users still there", "% of all users", lambda days: [100 * _present(rows) for rows in days]),
+        _picture(
+            run,
+            "Users there",
+            "% of all users",
+            lambda days: [100 * _present(rows) for rows in days],
+            caption="Of all who are there at some time: those who install later make it rise.",
+        ),
         _picture(run, "Opt-outs so far", "per 100 users", lambda days: _so_far(days, "opt_outs", 100), from_zero=True),
         _picture(run, "Sends", "a user and day, 7-day mean", _sends, from_zero=True),
     ]
@@ -30,6 +36,7 @@ def staying(run: RunFolder) -> Section:
             f"Value gained over {run.reference}",
             "EUR a user, so far",
             lambda days: [a - b for a, b in zip(_so_far(days, "value_eur", 1), base, strict=False)],
+            caption="Orders as they happened, so it is rougher than the answer, which takes them at their expectation.",
         )
         pictures.insert(2, gained)
     return Section(title, figures(pictures), name)

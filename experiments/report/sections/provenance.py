@@ -30,8 +30,13 @@ def provenance(run: RunFolder) -> Section:
 
 
 def command_path(run: RunFolder) -> str:
-    """Return where the run's folder lies, as a person would type it: `results/<name>/<hash>/<seed>`."""
-    return "/".join(("results", *run.path.resolve().parts[-3:]))
+    """Return where the run's folder lies, as a person would type it: `results/<name>/<hash>/<seed>`.
+
+    By the manifest: while the page is written, the folder still has the name of an unfinished one.
+    """
+    told = run.manifest
+    names = [str(told[key]) for key in ("name", "config_hash", "seed") if key in told]
+    return "/".join(("results", *(names if len(names) == 3 else run.path.resolve().parts[-3:])))
 
 
 def _listed(found: Any) -> str:

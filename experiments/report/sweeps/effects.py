@@ -79,7 +79,8 @@ def interactions(by: Sequence[Grouping], results: npt.NDArray[np.float64]) -> li
         together, _ = _epsilon(cells, results)
         share = together - alone[one.field] - alone[other.field]
         p_value = _interaction_p(one, other, results)
-        found.append(Effect((one.field, other.field), max(share, 0.0) if math.isfinite(share) else share, p_value))
+        is_told = math.isfinite(share) and math.isfinite(p_value)  # else nothing but noise is left, or no cell is
+        found.append(Effect((one.field, other.field), max(share, 0.0) if is_told else math.nan, p_value))
     return sorted(found, key=_by_share)
 
 

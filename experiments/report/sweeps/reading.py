@@ -74,7 +74,7 @@ class SweepFolder:
         settings: in the order of the plan.
         objective: what they are ranked by.
         n_planned, n_measured: trials.
-        rows: of its table.
+        n_given_up: settings that were given up before all their seeds, since they were behind.
     """
 
     path: Path
@@ -84,7 +84,7 @@ class SweepFolder:
     objective: Objective
     n_planned: int
     n_measured: int
-    rows: Rows
+    n_given_up: int
 
     def ranked(self) -> list[Setting]:
         """Return settings with results, the best first."""
@@ -112,23 +112,26 @@ def read_sweep(folder: Path) -> SweepFolder:
                           "sweep's folder")  # fmt: skip
     if not (folder / TABLE).is_file():
         raise ReportError(f"{folder}: an unfinished sweep: no {TABLE} yet; the same kairos sweep goes on with it")
-    plan = read_json(folder / PLAN)
-    trials = plan.get("trials")
-    if not isinstance(trials, list) or not all(isinstance(t, dict) and "seed" in t for t in trials):
-        raise ReportError(f"{folder / PLAN}: trials: expected a list of trials with id, overrides and seed")
+    entries = read_json(folder / PLAN).get("settings")
+    if not isinstance(entries, list) or not all(
+        isinstance(e, dict) and {"number", "seeds"} <= e.keys() for e in entries
+    ):
+        raise ReportError(f"{folder / PLAN}: settings: expected a list of settings with number, overrides and seeds")
     rows, _ = read_table(folder / TABLE)
     config = read_yaml_file(folder / CONFIG)
-    fields = tuple(dict.fromkeys(field for trial in trials for field in trial.get("overrides") or {}))
+    fields = tuple(dict.fromkeys(field for entry in entries for field in entry.get("overrides") or {}))
     objective = _objective(config, rows, folder)
     found = _results(rows, objective)
-    settings: dict[str, Setting] = {}
-    for trial in trials:
-        levels = {field: (trial.get("overrides") or {}).get(field) for field in fields}
-        setting = settings.setdefault(json.dumps(levels, sort_keys=True), Setting(levels, {}))
-        setting.results[int(trial["seed"])] = found.get(_key(trial.get("id"), trial), math.nan)
-    n_measured = sum(math.isfinite(value) for each in settings.values() for value in each.results.values())
+    settings, n_given_up = [], 0
+    for entry in entries:
+        levels = {field: _level((entry.get("overrides") or {}).get(field)) for field in fields}
+        seeds = entry["seeds"][: entry.get("given_up_after", len(entry["seeds"]))]
+        n_given_up += "given_up_after" in entry
+        settings.append(Setting(levels, {seed: found.get((entry["number"], seed), math.nan) for seed in seeds}))
+    results = [value for each in settings for value in each.results.values()]
+    n_measured = sum(map(math.isfinite, results))
     title = str(config.get("title") or config.get("name") or folder.name)
-    return SweepFolder(folder, title, fields, tuple(settings.values()), objective, len(trials), n_measured, rows)
+    return SweepFolder(folder, title, fields, tuple(settings), objective, len(results), n_measured, n_given_up)
 
 
 def shown(level: Level) -> str:
@@ -141,7 +144,7 @@ def shown(level: Level) -> str:
 def _objective(config: dict[str, Any], rows: Rows, folder: Path) -> Objective:
     """Return the sweep's own objective, else value of the policy that gains most on average."""
     search = config.get("search")
-    asked = config.get("objective") or (search.get("objective") if isinstance(search, dict) else None) or {}
+    asked = (search.get("objective") if isinstance(search, dict) else None) or {}
     outcome = str(asked.get("outcome", VALUE))
     of_outcome = [row for row in rows if row.get("outcome") == outcome]
     if not of_outcome:
@@ -151,24 +154,24 @@ def _objective(config: dict[str, Any], rows: Rows, folder: Path) -> Objective:
         for policy, its in grouped(of_outcome, "policy").items()
     }
     differing = {policy: float(np.mean(values)) for policy, values in gains.items() if values}
-    is_more = str(asked.get("direction", "maximize")) != "minimize"
+    is_more = asked.get("direction", "maximize") == "maximize"
     best = (max if is_more else min)(differing, key=lambda name: differing[name]) if differing else None
     policy = str(asked.get("policy") or best or of_outcome[0]["policy"])
     if policy not in gains:
         raise ReportError(f"{folder / TABLE}: expected rows of policy {policy!r}; got {', '.join(map(str, gains))}")
-    return Objective(outcome, policy, is_more, policy in differing)
+    return Objective(outcome, policy, is_more, asked["of"] == "difference" if "of" in asked else policy in differing)
 
 
-def _results(rows: Rows, objective: Objective) -> dict[str, float]:
-    """Return the objective by trial."""
+def _results(rows: Rows, objective: Objective) -> dict[tuple[int, int], float]:
+    """Return the objective by setting and seed."""
     column = "difference" if objective.is_difference else "mean"
     return {
-        _key(row.get("trial", row.get("id")), row): known(row, column)
+        (int(row["setting"]), int(row["seed"])): known(row, column)
         for row in rows
         if row.get("outcome") == objective.outcome and row.get("policy") == objective.policy
     }
 
 
-def _key(trial: object, row: dict[str, Any]) -> str:
-    """Return what tells a trial: its id, or else its config and seed."""
-    return f"id {trial}" if trial is not None else f"{row.get('config_hash')}/{row.get('seed')}"
+def _level(value: Any) -> Level:
+    """Return a level; lists and mappings as text."""
+    return value if value is None or isinstance(value, str | int | float | bool) else json.dumps(value, sort_keys=True)

@@ -95,6 +95,7 @@ def test_without_repetitions_an_interaction_is_not_told(tmp_path: Path) -> None:
     columns: list[list[Level]] = [["a", "a", "b", "b"], ["x", "y", "x", "y"]]
     [pair] = interactions(groupings(["f", "g"], columns), np.asarray([1.0, 2.0, 3.0, 5.0]))
     assert np.isnan(pair.p_value)
+    assert np.isnan(pair.share)
     assert "One seed each, so there are no intervals." in text_of(sweep_page(sweep))
 
 
@@ -119,23 +120,26 @@ def test_settings_that_cannot_be_told_from_the_best_are_counted(tmp_path: Path) 
 
 def test_an_objective_of_the_sweeps_own_is_kept(folder: Path) -> None:
     with (folder / "sweep.yaml").open("a") as file:
-        file.write("objective: {outcome: value_eur, policy: frequency cap, direction: minimize}\n")
+        file.write("search: {objective: {outcome: value_eur, policy: frequency cap, of: mean, direction: minimize}}\n")
     sweep = read_sweep(folder)
     assert sweep.objective.in_words() == "value_eur of frequency cap"
     assert not sweep.objective.is_more_better
-    (folder / "sweep.yaml").write_text("objective: {policy: nobody}\n", "utf-8")
+    (folder / "sweep.yaml").write_text("search: {objective: {policy: nobody}}\n", "utf-8")
     with pytest.raises(ReportError, match="expected rows of policy 'nobody'; got frequency cap, MaskablePPO"):
         read_sweep(folder)
-    (folder / "sweep.yaml").write_text("objective: {outcome: opens}\n", "utf-8")
+    (folder / "sweep.yaml").write_text("search: {objective: {outcome: opens}}\n", "utf-8")
     with pytest.raises(ReportError, match="expected rows of outcome 'opens', got none"):
         read_sweep(folder)
 
 
 def test_failed_trials_are_told(folder: Path) -> None:
     plan = json.loads((folder / "plan.json").read_text("utf-8"))
-    plan["trials"].append({"id": 99, "overrides": plan["trials"][0]["overrides"], "seed": 4, "config_hash": "x"})
+    plan["settings"][0]["seeds"].append(4)
+    plan["settings"][1]["given_up_after"] = 2
     (folder / "plan.json").write_text(json.dumps(plan), "utf-8")
-    assert "1 of 37 trials failed or did not measure the objective." in text_of(sweep_page(read_sweep(folder)))
+    words = text_of(sweep_page(read_sweep(folder)))
+    assert "1 of 36 trials failed or did not measure the objective." in words
+    assert "Settings given up early, being behind: 1. They count with the seeds that they had." in words
 
 
 def test_what_is_no_finished_sweep_is_refused(folder: Path, tmp_path: Path) -> None:
@@ -147,6 +151,6 @@ def test_what_is_no_finished_sweep_is_refused(folder: Path, tmp_path: Path) -> N
     with pytest.raises(ReportError, match=r"an unfinished sweep: no table\.parquet yet"):
         read_sweep(folder)
     (folder / "table.parquet").touch()
-    (folder / "plan.json").write_text('{"trials": 3}', "utf-8")
-    with pytest.raises(ReportError, match="trials: expected a list of trials"):
+    (folder / "plan.json").write_text('{"settings": 3}', "utf-8")
+    with pytest.raises(ReportError, match="settings: expected a list of settings"):
         read_sweep(folder)

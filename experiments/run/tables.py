@@ -1,0 +1,88 @@
+"""Runs as tables for the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from rich import box
+from rich.table import Table
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from experiments.run.readers import KeptRun
+
+# What is shown of a contender: its heading, the outcome, by how much it is multiplied, and its digits.
+SHOWN = (
+    ("sends/week", "sends_per_user_week", 1.0, 2),
+    ("opt-outs, %", "opt_outs", 100.0, 1),
+)
+
+
+def outcome_table(outcomes: pl.DataFrame, reference: str) -> Table:
+    """Return contenders by value, the best first.
+
+    Args:
+        outcomes: `measures/outcomes`.
+        reference: the contender that differences are from.
+    """
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    table.add_column("contender", overflow="fold")
+    table.add_column("EUR/user", justify="right")
+    table.add_column(f"over {reference}, 95 %", no_wrap=True)
+    for heading, *_ in SHOWN:
+        table.add_column(heading, justify="right")
+    by_policy = _by_policy(outcomes)
+    for policy, rows in sorted(by_policy.items(), key=lambda item: -item[1]["value_eur"]["mean"]):
+        value = rows["value_eur"]
+        cells = [_scaled(rows.get(outcome), scale, digits) for _, outcome, scale, digits in SHOWN]
+        table.add_row(policy, f"{value['mean']:.3f}", gain_words(value), *cells)
+    return table
+
+
+def gain_words(row: dict[str, Any]) -> str:
+    """Return a difference with its interval; of the reference itself a dash."""
+    if row["difference"] is None:
+        return "-"
+    return f"{row['difference']:+.3f} ({row['difference_low']:+.3f} to {row['difference_high']:+.3f})"
+
+
+def runs_table(runs: Sequence[KeptRun], answers: Sequence[str]) -> Table:
+    """Return one row a run: where it is, when it was made, how long it took, what it answered."""
+    table = Table("run", "began", "seconds", "answer", box=box.SIMPLE_HEAD, pad_edge=False)
+    for run, answer in zip(runs, answers, strict=True):
+        began = str(run.manifest.get("started", ""))[:16].replace("T", " ")
+        seconds = run.manifest.get("duration_s")
+        shown = f"{seconds:,.0f}" if isinstance(seconds, int | float) else ""
+        table.add_row(f"{run.name}/{run.hash}/{run.seed}", began, shown, answer)
+    return table
+
+
+def comparison_table(found: pl.DataFrame, names: Sequence[str]) -> Table:
+    """Return one row a policy, one column a run: the value over the run's own reference.
+
+    Args:
+        found: rows of outcomes with a column `run`.
+        names: of the runs, in order.
+    """
+    table = Table("contender", *names, box=box.SIMPLE_HEAD, pad_edge=False)
+    rows = {(row["policy"], row["run"]): row for row in found.to_dicts() if row["outcome"] == "value_eur"}
+    for policy in dict.fromkeys(policy for policy, _ in rows):
+        cells = []
+        for name in names:
+            row = rows.get((policy, name))
+            cells.append("" if row is None else f"{row['mean']:.3f} EUR, {gain_words(row)}")
+        table.add_row(policy, *cells)
+    return table
+
+
+def _by_policy(outcomes: pl.DataFrame) -> dict[str, dict[str, dict[str, Any]]]:
+    found: dict[str, dict[str, dict[str, Any]]] = {}
+    for row in outcomes.to_dicts():
+        found.setdefault(row["policy"], {})[row["outcome"]] = row
+    return found
+
+
+def _scaled(row: dict[str, Any] | None, scale: float, digits: int) -> str:
+    return "-" if row is None or row["mean"] is None else f"{scale * row['mean']:.{digits}f}"
