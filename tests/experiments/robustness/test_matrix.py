@@ -30,13 +30,11 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> Matrix:
 
 
 def test_cells_are_evaluations_of_the_same_users(found: Matrix) -> None:
-    who = {one.name: one for one in both()}
+    agents = {SILENCE: None} | {one.name: one.agent() for one in both()}
     for world in found.worlds:
         runs = {
-            name: evaluate(
-                None if one is None else one.agent(), world.scenario, SIZE.n_users, SIZE.seed, name=name, n_slots=4
-            )
-            for name, one in {SILENCE: None, **who}.items()
+            name: evaluate(agent, world.scenario, SIZE.n_users, SIZE.seed, name=name, n_slots=4)
+            for name, agent in agents.items()
         }
         for name, run in runs.items():
             cell = found.cells[world.name, name]
