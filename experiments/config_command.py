@@ -16,7 +16,7 @@ from experiments.faults import ConfigError
 
 @click.group()
 def config() -> None:
-    """Check, show and list configs: scenarios, experiments, trainings and mappings of logs."""
+    """Check, show and list configs: scenarios, experiments, sweeps, trainings, mappings of logs and worlds."""
 
 
 @config.command()
@@ -38,7 +38,11 @@ def check(ctx: click.Context, paths: tuple[str, ...]) -> None:
 
 
 @config.command()
-@click.argument("kind", type=click.Choice(["scenario", "experiment", "training", "log-mapping"]), default="scenario")
+@click.argument(
+    "kind",
+    type=click.Choice(["scenario", "experiment", "sweep", "training", "log-mapping", "worlds"]),
+    default="scenario",
+)
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="File to write; default: standard output.")
 def schema(kind: str, out: Path | None) -> None:
     """Write the JSON Schema by which an editor completes a config; default: that of scenarios."""
@@ -46,8 +50,12 @@ def schema(kind: str, out: Path | None) -> None:
         from experiments.config import scenario_schema as schema_of
     elif kind == "experiment":
         from experiments.run.source import experiment_schema as schema_of
+    elif kind == "sweep":
+        from experiments.sweep.source import sweep_schema as schema_of
     elif kind == "log-mapping":
         from experiments.offline.logs.mapping import mapping_schema as schema_of
+    elif kind == "worlds":
+        from experiments.robustness.worlds import worlds_schema as schema_of
     else:
         from experiments.training.source import training_schema as schema_of
 
@@ -81,41 +89,58 @@ def list_() -> None:
     """List what comes with the package, by name and title."""
     from experiments.config import load_scenario, preset_names
     from experiments.offline.logs.mapping import load_mapping, mapping_names
+    from experiments.robustness.worlds import STANDARD, load_worlds
     from experiments.run.source import experiment_names, experiment_path
     from experiments.shipped import shipped_title
+    from experiments.sweep.source import sweep_names, sweep_path
     from experiments.training.source import training_names, training_path
 
-    width = 2 + max(map(len, (*preset_names(), *experiment_names(), *training_names(), *mapping_names())))
+    names = (*preset_names(), *experiment_names(), *sweep_names(), *training_names(), *mapping_names())
+    width = 2 + max(map(len, names))
     click.echo("Scenarios")
     for name in preset_names():
         click.echo(f"  {name:<{width}}{load_scenario(name).title}")
     click.echo("\nExperiments")
     for name in experiment_names():
         click.echo(f"  {name:<{width}}{shipped_title(experiment_path(name))}")
+    click.echo("\nSweeps")
+    for name in sweep_names():
+        click.echo(f"  {name:<{width}}{shipped_title(sweep_path(name))}")
     click.echo("\nTrainings")
     for name in training_names():
         click.echo(f"  {name:<{width}}{shipped_title(training_path(name))}")
     click.echo("\nMappings of logs")
     for name in mapping_names():
         click.echo(f"  {name:<{width}}{load_mapping(name).name}")
+    click.echo("\nWorlds, of kairos robustness")
+    for world in load_worlds(STANDARD):
+        click.echo(f"  {world.name:<{width}}{world.sentence}")
 
 
 def _load(source: str, settings: tuple[str, ...]) -> dict[str, Any]:
     """Return a config as plain data, every value resolved.
 
-    What it is, its `kind` says; a name that two have is the scenario's, then the experiment's, then the training's.
+    What it is, its `kind` says; a name that two have is the scenario's, then the experiment's, the sweep's, and the
+    training's.
     """
     from experiments.config import load_scenario, preset_names, read_setting, scenario_tree
     from experiments.run.source import experiment_names, is_experiment, load_experiment
+    from experiments.sweep.source import is_sweep, load_sweep, sweep_names
     from experiments.training.source import is_training, load_training, training_names
 
     overrides = dict(read_setting(setting) for setting in settings)
     if source not in preset_names() and (source in experiment_names() or is_experiment(source)):
         return load_experiment(source, overrides).config.model_dump(mode="json")
+    if source not in preset_names() and (source in sweep_names() or is_sweep(source)):
+        return load_sweep(source, overrides).config.model_dump(mode="json")
     if source not in preset_names() and (source in training_names() or is_training(source)):
         return load_training(source, overrides).config.model_dump(mode="json")
     from experiments.offline.logs.mapping import is_mapping, load_mapping, mapping_names
 
     if source not in preset_names() and (source in mapping_names() or is_mapping(source)):
         return load_mapping(source, overrides).model_dump(mode="json")
+    from experiments.robustness.worlds import STANDARD, is_worlds, worlds_file
+
+    if source == STANDARD or is_worlds(source):
+        return worlds_file(source, overrides).model_dump(mode="json")
     return scenario_tree(load_scenario(source, overrides))

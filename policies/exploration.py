@@ -82,7 +82,7 @@ def read_exploration(node: Node, *, has_scores: bool, has_beliefs: bool) -> Expl
 
 def greedy_action(preferences: Sequence[float]) -> int:
     """Return the most preferred action, the lowest index of equals."""
-    return max(range(len(preferences)), key=preferences.__getitem__)
+    return preferences.index(max(preferences))
 
 
 def probabilities(preferences: Sequence[float], exploration: Greedy | Epsilon | Softmax) -> tuple[float, ...]:

@@ -28,7 +28,7 @@ class Contestant:
     Attributes:
         name: unlike all others.
         document: the policy.
-        epoch_hours: between its decisions; None: the scenario's.
+        epoch_hours: between its decisions; None: one.
     """
 
     name: str
@@ -53,7 +53,7 @@ def contestants(sources: Sequence[Path], epoch_hours: int | None = None) -> tupl
 
     Args:
         sources: documents, trainings' folders, runs' folders.
-        epoch_hours: between decisions, of all; None: as each was trained, else the scenario's.
+        epoch_hours: between decisions, of all; None: as each was trained, else one.
 
     Raises:
         DocumentError: a document is not sound.
@@ -78,11 +78,15 @@ def home_source(sources: Sequence[Path]) -> Path | None:
     return next((file for file in files if file.is_file()), None)
 
 
+def is_run(source: Path) -> bool:
+    """Return whether a source is a run's folder, with policies of several contenders."""
+    return any((source / POLICIES).glob("*.json"))
+
+
 def _files(source: Path) -> list[tuple[Path, Path]]:
     """Return each document's file, and the folder of the training that may have made it."""
-    folder = source / POLICIES
-    if folder.is_dir() and (files := sorted(folder.glob("*.json"))):
-        return [(file, source / TRAININGS / file.stem) for file in files]
+    if is_run(source):
+        return [(file, source / TRAININGS / file.stem) for file in sorted((source / POLICIES).glob("*.json"))]
     file = policy_file(source)
     return [(file, file.parent)]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 from experiments.compare import Estimate
@@ -62,7 +63,6 @@ def world_charts(found: Matrix) -> list[Picture]:
                 rows,
                 x_label="EUR a user over silence, 95 %",
                 levels={"silence": 0.0},
-                caption=found.in_words(policy),
             )
         )
     return pictures
@@ -70,10 +70,12 @@ def world_charts(found: Matrix) -> list[Picture]:
 
 def tornado(turned: Sensitivity) -> Picture:
     """Return the picture of what moves a conclusion most."""
-    swings = [
-        Swing(turn.parameter.path.removeprefix(f"{ROOT}."), turn.less.mean, turn.more.mean)
-        for turn in turned.turns[:MOST_BARS]
-    ]
+    last = Counter(turn.parameter.path.rpartition(".")[2] for turn in turned.turns)
+    swings = []
+    for turn in turned.turns[:MOST_BARS]:
+        path = turn.parameter.path.removeprefix(f"{ROOT}.")
+        name = path.rpartition(".")[2]
+        swings.append(Swing(name if last[name] == 1 else path, turn.less.mean, turn.more.mean))
     return swing_chart(
         f"{turned.policy} over {turned.reference}",
         swings,

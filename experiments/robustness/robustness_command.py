@@ -67,7 +67,8 @@ def robustness(
 
     SOURCE is a policy document, a training's folder or a run's folder (all of its policies). Writes robustness.html,
     matrix.parquet and, with --sensitivity, sensitivity.parquet. Interrupted or killed, the same command goes on where
-    it stopped: what is done is kept in the folder `done`.
+    it stopped: what is done is kept in the folder `done`. Default of --out: the folder `robustness` in a run's folder,
+    where the run's report finds it; else results/robustness-NAME.
     """
     from experiments.robustness.contestants import contestants
     from experiments.robustness.matrix import matrix
@@ -91,7 +92,7 @@ def robustness(
     if asked_policy is not None:
         _require_known("--policy", asked_policy, [one.name for one in who if one.name != against])
     choose_threads(threads)
-    folder = output_folder(out, f"robustness-{home.name}")
+    folder = output_folder(out or _beside(sources), f"robustness-{home.name}")
     size, kept = Size(users, seed), folder / KEPT
     ctx = click.get_current_context()
     with writing():
@@ -114,6 +115,13 @@ def _home(sources: tuple[Path, ...], scenario: str | None, days: int | None) -> 
             "folder: a preset, such as ecommerce, or a file."
         )
     return chosen_scenario(str(file) if scenario is None else scenario, None, days, None, ())
+
+
+def _beside(sources: tuple[Path, ...]) -> Path | None:
+    """Return where the report of a run looks, if the only source is a run's folder."""
+    from experiments.robustness.contestants import is_run
+
+    return sources[0] / "robustness" if len(sources) == 1 and is_run(sources[0]) else None
 
 
 def _require_known(option: str, name: str, known: Sequence[str]) -> None:

@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 from experiments.compare import Estimate
 from experiments.faults import ConfigError, Fault
-from experiments.report.words import spread
+from experiments.report.words import number, spread
 from experiments.robustness.contestants import Contestant
 from experiments.robustness.trial import Size, tried
 from experiments.robustness.worlds import HOME, Placed, changed
@@ -106,10 +106,9 @@ class Sensitivity:
             told += f", and can no longer be told with {_listed(lost)}"
         if self.turns and self.turns[0].swing > 0:
             first = self.turns[0]
-            told += (
-                f". What matters most is {first.parameter.path.removeprefix(f'{ROOT}.')}: from {first.less.mean:+.3g} "
-                f"with less of it to {first.more.mean:+.3g} with more"
-            )
+            less, more = (number(end.mean, 3, signed=True) for end in (first.less, first.more))
+            name = first.parameter.path.removeprefix(f"{ROOT}.")
+            told += f". What matters most is {name}: from {less} with less of it to {more} with more"
         return f"{told}."
 
     def columns(self) -> dict[str, list[object]]:

@@ -136,7 +136,7 @@ def _run(one: Contestant | None, world: Placed, size: Size, tell: Callable[[int,
         return evaluate(None, world.scenario, size.n_users, size.seed, name=SILENCE, on_day=tell)
     return evaluate(
         one.agent(), world.scenario, size.n_users, size.seed, name=one.name, on_day=tell,
-        n_slots=one.document.n_slots, epoch_hours=one.epoch_hours or world.scenario.calendar.epoch_hours,
+        n_slots=one.document.n_slots, epoch_hours=one.epoch_hours,
     )  # fmt: skip
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -70,11 +70,15 @@ class Worlds(Model):
     """A file of worlds."""
 
     kind: Literal["worlds"] = "worlds"
-    worlds: Annotated[tuple[World, ...], Field(min_length=1, max_length=100)]
+    worlds: tuple[World, ...]
 
     @model_validator(mode="after")
     def _names_differ(self) -> Self:
-        if misfits := names_used_twice("worlds", [world.name for world in self.worlds]):
+        misfits = names_used_twice("worlds", [world.name for world in self.worlds])
+        # No bound of the field: pydantic would count the sound ones, and tell of a second fault beside the first.
+        if not self.worlds:
+            misfits.append((("worlds",), "the list is empty; expected at least one world"))
+        if misfits:
             raise MisfitError(misfits)
         return self
 
@@ -95,20 +99,35 @@ class Placed:
 
 
 def load_worlds(source: str) -> tuple[World, ...]:
-    """Return the worlds of a file, or of the one that comes with the package (`worlds`).
+    """Return the worlds of a file, or of the one that comes with the package (`worlds`); files found from its folder.
 
     Raises:
         ConfigError: with every fault of the file.
     """
-    path, text, label = read_source(source, _standard_path)
+    path = read_source(source, _standard_path)[0]
+    return tuple(_from(path.parent, world) for world in worlds_file(source).worlds)
+
+
+def worlds_file(source: str, overrides: Mapping[str, object] | None = None) -> Worlds:
+    """Return a file of worlds as it is written.
+
+    Args:
+        source: a path, or `worlds` for the one that comes with the package.
+        overrides: values by dotted path, written over the file and checked as strictly.
+
+    Raises:
+        ConfigError: with every fault of the file and of the overrides.
+    """
+    _, text, label = read_source(source, _standard_path)
     written = read_yaml(text, label)
+    override(written, overrides or {}, "--set")
     try:
         found = Worlds.model_validate_json(json.dumps(written.tree))
     except ValidationError as error:
         raise ConfigError(written.faults + faults_of(error, Worlds, written)) from None
     if written.faults:
         raise ConfigError(written.faults)
-    return tuple(_from(path.parent, world) for world in found.worlds)
+    return found
 
 
 def chosen_worlds(asked: str | None, option: str = "--worlds") -> tuple[World, ...]:

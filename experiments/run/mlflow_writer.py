@@ -77,7 +77,7 @@ def _metrics(run: KeptRun) -> list[tuple[str, float, int]]:
         name = f"{row['policy']}/{row['outcome']}"
         found += [
             (f"{name}{suffix}", float(row[column]), 0)
-            for column, suffix in (("mean", ""), ("difference", "/difference"))
+            for column, suffix in (("mean", ""), ("difference", "_difference"))
             if row[column] is not None
         ]
     curves = [row for row in run.measures("curves").to_dicts() if row["step"] is not None]

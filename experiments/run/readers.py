@@ -128,10 +128,10 @@ def require_same(folder: Path, experiment: Experiment) -> KeptRun:
 
 
 def runs_below(folder: Path) -> Iterator[Path]:
-    """Yield folders with a manifest, in the order of their paths, whatever it says; unfinished ones are left out."""
+    """Yield folders of runs in the order of their paths, damaged ones too; unfinished ones are left out."""
 
     def search(here: Path, depth: int) -> Iterator[Path]:
-        if (here / MANIFEST).is_file():
+        if _is_run(here):
             yield here
             return
         if depth == DEEPEST:
@@ -199,6 +199,17 @@ def _flatten(node: Any, path: str, found: dict[str, Any]) -> None:
             _flatten(entry, f"{path}{entry.get('name', place)}.", found)
     else:
         found[path.removesuffix(".")] = json.dumps(node) if isinstance(node, list) else node
+
+
+def _is_run(folder: Path) -> bool:
+    """Return whether a folder has a run's manifest, or one that nobody can read; a training's has no format."""
+    try:
+        told = json.loads((folder / MANIFEST).read_text("utf-8"))
+    except FileNotFoundError:
+        return False
+    except (OSError, ValueError):
+        return True
+    return not isinstance(told, dict) or "format" in told
 
 
 def _numbered(name: str) -> tuple[int, str]:

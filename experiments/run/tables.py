@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 # What is shown of a contender: its heading, the outcome, by how much it is multiplied, and its digits.
 SHOWN = (
     ("sends/week", "sends_per_user_week", 1.0, 2),
-    ("opt-outs/100", "opt_outs", 100.0, 1),
+    ("opt-outs, %", "opt_outs", 100.0, 1),
 )
 
 
@@ -27,10 +27,10 @@ def outcome_table(outcomes: pl.DataFrame, reference: str) -> Table:
         outcomes: `measures/outcomes`.
         reference: the contender that differences are from.
     """
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("contender", overflow="fold", min_width=16)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    table.add_column("contender", overflow="fold")
     table.add_column("EUR/user", justify="right")
-    table.add_column(f"over {reference}, 95 %", min_width=26)
+    table.add_column(f"over {reference}, 95 %", no_wrap=True)
     for heading, *_ in SHOWN:
         table.add_column(heading, justify="right")
     by_policy = _by_policy(outcomes)

@@ -13,9 +13,12 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, NamedTuple
 from urllib.parse import unquote
 
+from msgspec import Struct
+
 from policies.service.caretaker import Caretaker
 from policies.service.core import Service
 from policies.service.http.exchange import Request, Response, problem
+from policies.service.http.keys import Caller
 from policies.service.http.routes import ROUTES, Route
 from policies.service.state.group_commit import RefusedError
 from policies.service.state.store import StoreError
@@ -38,6 +41,13 @@ class Found(NamedTuple):
     place: str
 
 
+class Entered(Struct, frozen=True, gc=False):
+    """Who was let in, and the request's Idempotency-Key, "" without one."""
+
+    caller: Caller
+    idempotency_key: str
+
+
 class App:
     """The service as an ASGI application.
 
@@ -48,6 +58,7 @@ class App:
 
     def __init__(self, service: Service, caretaker: Caretaker | None = None) -> None:
         self._service, self._caretaker = service, caretaker
+        self._most_bytes = service.settings.limits.body_bytes
         self._exact: dict[str, dict[str, Found]] = {}
         self._gapped: list[tuple[str, str, dict[str, Route]]] = []  # what stands before and behind the gap
         for route in ROUTES:
@@ -71,14 +82,18 @@ class App:
         if scope["type"] != "http":
             return
         began = time.perf_counter()
-        name, response = await self._answer(scope, receive)
-        headers = [(b"content-type", response.kind), (b"content-length", b"%d" % len(response.body))]
-        headers += response.headers
+        found = self._find(scope)
+        if isinstance(found, Response):
+            name, response = "none", found
+        else:
+            name, response = found.route.path, await self._answer(found, scope, receive)
+        status, body = response.status, response.body
+        headers = [(b"content-type", response.kind), (b"content-length", b"%d" % len(body)), *response.headers]
         if scope["method"] == "GET":  # answers to a POST are never cached, and each header costs half a microsecond
             headers += SAFETY
-        await send({"type": "http.response.start", "status": response.status, "headers": headers})
-        await send({"type": "http.response.body", "body": response.body})
-        self._service.metrics.answered(name, response.status, time.perf_counter() - began)
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+        self._service.metrics.answered(name, status, time.perf_counter() - began)
 
     async def _live(self, receive: Receive, send: Send) -> None:
         while True:
@@ -95,25 +110,28 @@ class App:
                 await send({"type": "lifespan.shutdown.complete"})
                 return
 
-    async def _answer(self, scope: Scope, receive: Receive) -> tuple[str, Response]:
-        """Return the name of the route, for metrics, and the answer."""
-        found = self._find(scope)
-        if isinstance(found, Response):
-            return "none", found
-        route, place = found
+    async def _answer(self, found: Found, scope: Scope, receive: Receive) -> Response:
+        route = found.route
         try:
-            request = await self._let_in(route, place, scope, receive)
-            if isinstance(request, Response):
-                return route.path, request
-            return route.path, await route.endpoint(self._service, request)
+            entered = self._let_in(route, scope)
+            if isinstance(entered, Response):
+                return entered
+            message = await receive()
+            body: bytes = message.get("body", b"")
+            if message.get("more_body", False):  # seldom, so that most requests are spared one more coroutine
+                body = await _rest_of_body(body, receive, self._most_bytes)
+            if len(body) > self._most_bytes:
+                return self._too_large()
+            request = Request(entered.caller, body, found.place, scope["query_string"], entered.idempotency_key)
+            return await route.endpoint(self._service, request)
         except RefusedError as refused:
             retry = ((b"retry-after", b"1"),) if refused.status == 503 else ()
-            return route.path, problem(refused.status, refused.problem, str(refused), *retry)
+            return problem(refused.status, refused.problem, str(refused), *retry)
         except StoreError as fault:
-            return route.path, problem(503, f"store-{fault.reason}", str(fault), (b"retry-after", b"1"))
+            return problem(503, f"store-{fault.reason}", str(fault), (b"retry-after", b"1"))
         except Exception:
             log.exception("%s %s failed", route.method, route.path)  # the path as in the table: never a user's id
-            return route.path, problem(500, "internal", "something unforeseen; the service's log says what")
+            return problem(500, "internal", "something unforeseen; the service's log says what")
 
     def _find(self, scope: Scope) -> Found | Response:
         path, method = scope["path"], scope["method"]
@@ -137,55 +155,42 @@ class App:
         allowed = ", ".join(sorted(methods))
         return problem(405, "method", f"expected {allowed}", (b"allow", allowed.encode()))
 
-    async def _let_in(self, route: Route, place: str, scope: Scope, receive: Receive) -> Request | Response:
-        """Return the request once it is known who asks, that they may, and that it is not too large."""
-        authorization = length = b""
-        idempotency: bytes | None = None
-        for name, value in scope["headers"]:
-            if name == b"authorization":
-                authorization = value
-            elif name == b"idempotency-key":
-                idempotency = value
-            elif name == b"content-length":
-                length = value
+    def _let_in(self, route: Route, scope: Scope) -> Entered | Response:
+        """Return who asks, once it is known that they may and do not say that they bring too much."""
+        headers = dict(scope["headers"])
         keyring = self._service.keyring
-        caller = keyring.who(authorization) if route.role else keyring.nobody
+        caller = keyring.who(headers.get(b"authorization", b"")) if route.role else keyring.nobody
         if caller is None:
             words = "Authorization: expected `Bearer KEY` with one of the service's keys"
             return problem(401, "unauthorized", words, (b"www-authenticate", b"Bearer"))
-        if route.role and route.role not in caller.roles:
-            return problem(403, "forbidden", f"key {caller.name!r}: expected the role {route.role}")
         if route.role:
+            if route.role not in caller.roles:
+                return problem(403, "forbidden", f"key {caller.name!r}: expected the role {route.role}")
             wait = keyring.wait_for(caller)
             if wait > 0.0:
                 seconds = b"%d" % max(1, round(wait + 0.5))
                 return problem(429, "too-many-requests", f"key {caller.name!r}: too many", (b"retry-after", seconds))
+        key = headers.get(b"idempotency-key")
         # An empty one would be taken for none, and what its sender believes is done once be done twice.
-        if idempotency is not None and not IDEMPOTENCY_KEY.fullmatch(idempotency):
+        if key is not None and not IDEMPOTENCY_KEY.fullmatch(key):
             words = f"Idempotency-Key: expected 1 to {LONGEST_KEY} printable ASCII characters"
-            return problem(422, "invalid", f"{words}, got {len(idempotency)} bytes")
-        most = self._service.settings.limits.body_bytes
-        if length.isdigit() and int(length) > most:
-            return problem(
-                413, "too-large", f"body: expected at most {most} bytes (limits.body_bytes), got {int(length)}"
-            )
-        body = await _whole_body(receive, most)
-        if body is None:
-            return problem(413, "too-large", f"body: expected at most {most} bytes (limits.body_bytes)")
-        return Request(caller, body, place, scope["query_string"], (idempotency or b"").decode())
+            return problem(422, "invalid", f"{words}, got {len(key)} bytes")
+        length = headers.get(b"content-length", b"")
+        if length.isdigit() and int(length) > self._most_bytes:
+            return self._too_large(int(length))
+        return Entered(caller, "" if key is None else key.decode())
+
+    def _too_large(self, n: int | None = None) -> Response:
+        got = "" if n is None else f", got {n}"
+        return problem(413, "too-large", f"body: expected at most {self._most_bytes} bytes (limits.body_bytes){got}")
 
 
-async def _whole_body(receive: Receive, most: int) -> bytes | None:
-    """Return a request's body; None: it is too large."""
-    message = await receive()
-    body: bytes = message.get("body", b"")
-    if message.get("more_body", False):
-        parts, n = [body], len(body)
-        while message.get("more_body", False):
-            if n > most:
-                return None
-            message = await receive()
-            parts.append(message.get("body", b""))
-            n += len(parts[-1])
-        body = b"".join(parts)
-    return body if len(body) <= most else None
+async def _rest_of_body(body: bytes, receive: Receive, most: int) -> bytes:
+    """Return a body that comes in pieces; of one that is too large only so much that this can be seen."""
+    parts, n, is_more = [body], len(body), True
+    while is_more and n <= most:
+        message = await receive()
+        parts.append(message.get("body", b""))
+        n += len(parts[-1])
+        is_more = message.get("more_body", False)
+    return b"".join(parts)

@@ -6,31 +6,38 @@ An event loop has one thread, so counting takes no lock.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping
 
 TYPE = "text/plain; version=0.0.4; charset=utf-8"
 BOUNDS_S = (0.0005, 0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.125, 0.25, 0.5, 1.0, 2.0, 5.0)
 
 
+class Timed:
+    """How long a route's answers took: how many in each interval of BOUNDS_S, and all together."""
+
+    __slots__ = ("seconds", "times")
+
+    def __init__(self) -> None:
+        self.times = [0] * (len(BOUNDS_S) + 1)
+        self.seconds = 0.0
+
+
 class Metrics:
     """What is counted since the process began."""
 
     def __init__(self) -> None:
-        self.requests: Counter[tuple[str, int]] = Counter()  # by route and status
-        self.decisions: Counter[tuple[str, str]] = Counter()  # by role and send or no_send
+        self.requests: defaultdict[tuple[str, int], int] = defaultdict(int)  # by route and status
+        self.decisions: defaultdict[tuple[str, str], int] = defaultdict(int)  # by role and send or no_send
         self.faults: Counter[str] = Counter()  # of the store, by reason
-        self._times: dict[str, list[int]] = {}
-        self._seconds: Counter[str] = Counter()
+        self._timed: defaultdict[str, Timed] = defaultdict(Timed)
 
     def answered(self, route: str, status: int, seconds: float) -> None:
         """Count a request."""
         self.requests[route, status] += 1
-        times = self._times.get(route)
-        if times is None:
-            times = self._times[route] = [0] * (len(BOUNDS_S) + 1)
-        times[bisect_left(BOUNDS_S, seconds)] += 1
-        self._seconds[route] += seconds  # type: ignore[assignment]
+        timed = self._timed[route]
+        timed.times[bisect_left(BOUNDS_S, seconds)] += 1
+        timed.seconds += seconds
 
     def text(self, gauges: Mapping[str, tuple[str, float]]) -> str:
         """Return everything as text.
@@ -51,12 +58,12 @@ class Metrics:
         lines += _head("kairos_store_faults_total", "counter", "times that the state could not be read or written")
         lines += [f'kairos_store_faults_total{{reason="{_escaped(r)}"}} {n}' for r, n in sorted(self.faults.items())]
         lines += _head("kairos_request_seconds", "histogram", "time from a whole request to its answer")
-        for route, times in sorted(self._times.items()):
+        for route, timed in sorted(self._timed.items()):
             label, reached = f'route="{_escaped(route)}"', 0
-            for bound, n in zip((*map(str, BOUNDS_S), "+Inf"), times, strict=True):
+            for bound, n in zip((*map(str, BOUNDS_S), "+Inf"), timed.times, strict=True):
                 reached += n
                 lines.append(f'kairos_request_seconds_bucket{{{label},le="{bound}"}} {reached}')
-            lines.append(f"kairos_request_seconds_sum{{{label}}} {self._seconds[route]:.9g}")
+            lines.append(f"kairos_request_seconds_sum{{{label}}} {timed.seconds:.9g}")
             lines.append(f"kairos_request_seconds_count{{{label}}} {reached}")
         for name, (meaning, value) in gauges.items():
             lines += [*_head(name, "gauge", meaning), f"{name} {value:g}"]
