@@ -58,7 +58,8 @@ def day_columns(policy: str, watched: Watched) -> Columns:
     """Return `days`: one row a UTC day and segment, by day, then segment.
 
     Columns: policy, day, segment, users (of the segment, whenever they begin), present (at the day's midnight), sends,
-    opens, opt_outs, value_eur (sums of that day), fatigue (mean over the present, NaN where nobody is).
+    opens, opt_outs, value_eur (sums of that day, orders as they happened: the books know no other), fatigue (mean over
+    the present, NaN where nobody is).
     """
     n_days, n_segments = watched.by_day.shape[:2]
     present = watched.by_day_of(Metric.PRESENT_DAYS)
@@ -91,8 +92,9 @@ def segment_columns(
     """Return `segments`: one row a segment; per user the mean of each outcome, and `<name>_se`, its standard error.
 
     Columns: policy, segment, users, then sends, opens, opt_outs, churns, retained, value_eur, each with its `_se`; then
-    gain_eur, gain_low, gain_high: value over the reference, of the same users with the same luck. NaN where the segment
-    has nobody, where an error would be of one user, and for gains without a reference.
+    gain_eur, gain_low, gain_high: value over the reference, of the same users with the same luck; values with orders at
+    their expectation. NaN where the segment has nobody, where an error would be of one user, and for gains without a
+    reference.
 
     Args:
         reference: the run that gains are over.
@@ -110,14 +112,14 @@ def segment_columns(
         "users": [int(rows.sum()) for rows in groups],
     }
     amounts = {name: getattr(evaluation, name).astype(np.float64) for name in SEGMENT_OUTCOMES}
-    amounts["value_eur"] = evaluation.value_nano / NANO
+    amounts["value_eur"] = evaluation.expected_nano / NANO
     for name, each in amounts.items():
         means = [mean_of(each[rows]) for rows in groups]
         columns[name] = [mean.mean for mean in means]
         columns[f"{name}_se"] = [mean.standard_error for mean in means]
     gained = np.full(len(evaluation), np.nan)
     if reference is not None:
-        gained = (evaluation.value_nano - reference.value_nano) / NANO
+        gained = (evaluation.expected_nano - reference.expected_nano) / NANO
     gains = [mean_of(gained[rows]) for rows in groups]
     return columns | {
         "gain_eur": [gain.mean for gain in gains],

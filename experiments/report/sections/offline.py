@@ -16,15 +16,18 @@ def offline(run: RunFolder) -> Section:
     rows_of = grouped(run.measures["offline"], "policy")
     if not rows_of:
         return Section(title, missing("Nothing was evaluated offline in this run."), name)
-    pictures, refused = [], []
+    pictures = []
+    refused: dict[tuple[str, str], list[str]] = {}  # estimators by policy and reason
     n_inside = n_known = 0
     for policy, rows in rows_of.items():
-        refused += [(policy, str(row["estimator"]), str(row["refused"])) for row in rows if row.get("refused")]
+        for row in rows:
+            if row.get("refused"):
+                refused.setdefault((policy, str(row["refused"])), []).append(_plain(row["estimator"]))
         kept = [row for row in rows if not row.get("refused")]
         if not kept:
             continue
         mark = Mark(run.marks[policy].css if policy in run.marks else "s0")
-        estimates = [Row(str(r["estimator"]), *interval(r, "estimate"), mark) for r in kept]
+        estimates = [Row(_plain(r["estimator"]), *interval(r, "estimate"), mark) for r in kept]
         truth, low, high = interval(kept[0], "truth", "truth_low", "truth_high")
         levels = {"truth": truth} if math.isfinite(truth) else {}
         for each in estimates:
@@ -39,5 +42,10 @@ def offline(run: RunFolder) -> Section:
     if n_known:
         parts.insert(0, paragraph(f"{n_inside} of {n_known} intervals hold the truth."))
     if refused:
-        parts.append(table(("policy", "estimator", "refused, since"), refused, words=True))
+        rows_of_refused = [(policy, ", ".join(names), why) for (policy, why), names in refused.items()]
+        parts.append(table(("policy", "estimators", "refused, since"), rows_of_refused, words=True))
     return Section(title, "".join(parts), name)
+
+
+def _plain(estimator: object) -> str:
+    return str(estimator).replace("_", " ")

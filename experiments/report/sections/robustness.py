@@ -23,13 +23,14 @@ def robustness(run: RunFolder) -> Section:
     rows = [row for row in rows if math.isfinite(known(row, "difference"))]
     if not rows:
         command = f"kairos robustness {shlex.quote(command_path(run))}"
-        return Section(title, missing(f"Not tried in other worlds. {command} does that."), name)
+        return Section(title, missing(f"Not tried in other worlds; {command} does, on a page of its own."), name)
     by_policy = grouped(rows, "policy")
     digits = max(digits_for(*(known(row, "difference") for row in rows)), 3)
     worlds = list(dict.fromkeys(row["world"] for row in rows))
     cells = {(row["policy"], row["world"]): _cell(row, digits) for row in rows}
     head = ("world", *by_policy)
-    body = [(world, *(cells.get((policy, world), "") for policy in by_policy)) for world in worlds]
+    told = {row["world"]: f"{row['world']}: {row['sentence']}" for row in rows if row.get("sentence")}
+    body = [(told.get(world, world), *(cells.get((policy, world), "") for policy in by_policy)) for world in worlds]
     pictures, words = [], []
     for policy, tried in by_policy.items():
         mark = Mark(run.marks[policy].css if policy in run.marks else "s0")
@@ -42,8 +43,8 @@ def robustness(run: RunFolder) -> Section:
         if all(math.isfinite(tenth) for tenth, _ in tenths):
             least, world = min(tenths)
             words.append(f"The tenth of users who gain least from it lose most in {world!r}: {number(least, digits)}.")
-    told = paragraph(" ".join(words)) + paragraph("Value over silence, EUR a user, with 95 % intervals.", "faint")
-    return Section(title, figures(pictures) + table(head, body, label=title) + told, name)
+    closing = paragraph(" ".join(words)) + paragraph("Value over silence, EUR a user, with 95 % intervals.", "faint")
+    return Section(title, figures(pictures) + table(head, body, label=title) + closing, name)
 
 
 def _cell(row: Mapping[str, Any], digits: int) -> str:

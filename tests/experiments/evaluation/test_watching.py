@@ -165,7 +165,7 @@ def test_tables_hold_the_sums() -> None:
     assert harm["exposure"][0] == pytest.approx(found.sends_per_user_week)
     assert {len(column) for column in harm.values()} == {1 + len(watched.segments)}
     one = segments["segment"].index(watched.segments[0])  # type: ignore[arg-type]
-    own = found.value_nano[watched.segment == 0] / NANO
+    own = found.expected_nano[watched.segment == 0] / NANO
     assert segments["value_eur"][one] == pytest.approx(own.mean())
     assert segments["value_eur_se"][one] == pytest.approx(own.std(ddof=1) / math.sqrt(len(own)))
 
@@ -174,7 +174,7 @@ def test_gains_by_segment_are_over_the_same_users() -> None:
     found, watched = watched_run()
     silent = evaluate(None, scenario(calendar__horizon_days=DAYS), 60, 3, name="silence")
     segments = segment_columns("eager", watched, found, silent)
-    gained = (found.value_nano - silent.value_nano) / NANO
+    gained = (found.expected_nano - silent.expected_nano) / NANO
     for k in range(len(watched.segments)):
         own = gained[watched.segment == k]
         if len(own) > 1:

@@ -107,6 +107,7 @@ def test_a_run_that_loses_says_so(tmp_path: Path) -> None:
 def test_the_matrix_is_shown_where_a_run_has_one(folder: Path) -> None:
     columns = {
         "policy": ["MaskablePPO"] * 2, "world": ["as trained", "tired twice"], "n_users": [100, 100],
+        "sentence": ["as it is", "a send tires twice as much"], "worst_decile_eur": [-0.2, -0.7],
         "difference": [0.3, -0.1], "difference_low": [0.25, -0.15], "difference_high": [0.35, -0.05],
     }  # fmt: skip
     write_parquet(folder / "robustness" / "matrix.parquet", columns)
@@ -115,6 +116,8 @@ def test_the_matrix_is_shown_where_a_run_has_one(folder: Path) -> None:
         "MaskablePPO does worst in 'tired twice': \N{MINUS SIGN}0.100 (\N{MINUS SIGN}0.150 to \N{MINUS SIGN}0.050)."
         in words
     )
+    assert "tired twice: a send tires twice as much" in words
+    assert "The tenth of users who gain least from it lose most in 'tired twice': \N{MINUS SIGN}0.700." in words
 
 
 def test_names_from_files_cannot_write_into_the_page(folder: Path) -> None:
