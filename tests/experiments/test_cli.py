@@ -15,6 +15,8 @@ from experiments.cli import COMMANDS, main
 from experiments.config import dump_scenario, load_scenario, preset_path, scenario_schema
 from experiments.offline.logs.mapping import mapping_names
 from experiments.robustness.worlds import STANDARD, load_worlds
+from experiments.run.source import experiment_names
+from experiments.sweep.source import sweep_names
 from experiments.training.source import load_training, training_names, training_schema
 
 HEAVY = ("numpy", "numba", "scipy", "matplotlib", "pydantic", "yaml", "torch", "rich")
@@ -104,7 +106,9 @@ def test_trainings_are_checked_and_shown_like_scenarios(tmp_path: Path) -> None:
 def test_list_names_the_presets() -> None:
     result = kairos("config", "list")
     assert result.exit_code == 0
-    scenarios, _, others = result.stdout.partition("\nTrainings\n")
+    scenarios, _, others = result.stdout.partition("\nExperiments\n")
+    experiments, _, others = others.partition("\nSweeps\n")
+    sweeps, _, others = others.partition("\nTrainings\n")
     trainings, _, others = others.partition("\nMappings of logs\n")
     mappings, _, worlds = others.partition("\nWorlds, of kairos robustness\n")
     assert [line.split()[0] for line in scenarios.splitlines()] == [
@@ -114,6 +118,8 @@ def test_list_names_the_presets() -> None:
         "learning",
         "news",
     ]
+    assert tuple(line.split()[0] for line in experiments.splitlines()) == experiment_names()
+    assert tuple(line.split()[0] for line in sweeps.splitlines()) == sweep_names()
     assert tuple(line.split()[0] for line in trainings.splitlines()) == training_names()
     assert tuple(line.split()[0] for line in mappings.splitlines()) == mapping_names()
     assert [line.split()[0] for line in worlds.splitlines()] == [world.name for world in load_worlds(STANDARD)]
