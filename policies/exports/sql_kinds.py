@@ -2,6 +2,9 @@
 
 A kind yields common table expressions, each `(name, columns)` over the one before it; the last has a column
 `wish.ACTION` for each action, -infinity for what is not eligible. Sums run in the order of `policies.kinds`.
+
+Columns that a statement makes are called `kairos.` and their name in it, so that no column of the table, a `total` or
+an `action` of whoever asks, is taken for one of them.
 """
 
 from __future__ import annotations
@@ -25,13 +28,13 @@ from policies.document import (
     Tree,
     Weighted,
 )
-from policies.inputs import N_CHANNELS, Input, edges, inputs, interval
+from policies.inputs import LOCAL_HOUR, N_CHANNELS, Input, edges, inputs, interval
 from policies.kinds.network import Layer
 from policies.kinds.scorecard import Binned, edges_of
 from policies.kinds.tree import Leaf, Split
 from policies.vocabulary import CHANNELS_OF_A_SLOT, action_names
 
-Columns = list[tuple[str, str]]  # names, and the expressions that they stand for
+Columns = list[tuple[str, str]]  # names without OWN, and the expressions that they stand for
 Steps = Iterator[tuple[str, Columns]]
 
 
@@ -49,6 +52,8 @@ class Step(NamedTuple):
     dropped: tuple[str, ...] = ()
 
 
+OWN = "kairos."  # before the name of each column that a statement makes
+LONGEST_SUM = 500  # terms
 ACTIVATIONS = {"tanh": "tanh({})", "relu": "CASE WHEN {0} < 0e0 THEN 0e0 ELSE {0} END", "identity": "{}"}
 
 
@@ -65,6 +70,11 @@ def number(value: float) -> str:
     return f"({text})" if text.startswith("-") else text
 
 
+def own(name: str) -> str:
+    """Return a column that the statement makes."""
+    return quoted(OWN + name)
+
+
 def eligible(action: str) -> str:
     """Return the condition that an action is eligible; silence always is."""
     return "TRUE" if action == NO_SEND else quoted(f"eligible.{action}")
@@ -72,11 +82,13 @@ def eligible(action: str) -> str:
 
 def wish(action: str) -> str:
     """Return the column of an action's wish."""
-    return quoted(f"wish.{action}")
+    return own(f"wish.{action}")
 
 
-def _feature(entry: Input, slot: int) -> str:
+def feature(entry: Input, slot: int) -> str:
     """Return the column of a feature, of a candidate's slot where it is the candidate's."""
+    if entry.feature is LOCAL_HOUR:
+        return own(entry.name)
     return quoted(entry.name.replace("slot.", f"slot{slot}.", 1) if entry.is_per_slot else entry.name)
 
 
@@ -88,8 +100,13 @@ def _wishes(n_slots: int, of: Iterable[str]) -> Columns:
     ]
 
 
-def _sum(start: str, terms: Iterable[str]) -> str:
-    return " + ".join([start, *terms])  # from left to right
+def total(terms: Iterable[str]) -> str:
+    """Return a sum from left to right; a long one as the sum of shorter ones, since DuckDB bears 1,000 levels."""
+    listed = list(terms)
+    if len(listed) <= LONGEST_SUM:
+        return " + ".join(listed)
+    parts = (" + ".join(listed[k : k + LONGEST_SUM]) for k in range(0, len(listed), LONGEST_SUM))
+    return " + ".join(f"({part})" for part in parts)
 
 
 def scorecard_steps(model: Scorecard, n_slots: int) -> Steps:
@@ -99,8 +116,8 @@ def scorecard_steps(model: Scorecard, n_slots: int) -> Steps:
     scores = [number(model.threshold)]
     for slot in range(n_slots):
         for channel in CHANNELS_OF_A_SLOT:
-            terms = [_points(t, _feature(known[t.feature], slot), channel, n_slots) for t in ordered]
-            scores.append(_sum(number(model.base[channel]), terms))
+            terms = [_points(t, feature(known[t.feature], slot), channel, n_slots) for t in ordered]
+            scores.append(total([number(model.base[channel]), *terms]))
     yield "wished", _wishes(n_slots, scores)
 
 
@@ -125,7 +142,7 @@ def tree_steps(model: Tree, n_slots: int) -> Steps:
         entry = known[node.feature]
         edge = number(edges(entry, (node.threshold,))[0])
         below, otherwise = (walk(each, slot, channel) for each in (node.below, node.otherwise))
-        return f"CASE WHEN {_feature(entry, slot)} < {edge} THEN {below} ELSE {otherwise} END"
+        return f"CASE WHEN {feature(entry, slot)} < {edge} THEN {below} ELSE {otherwise} END"
 
     worth = [walk(model.root, slot, channel) for slot in range(n_slots) for channel in CHANNELS_OF_A_SLOT]
     yield "wished", _wishes(n_slots, [number(0.0), *worth])
@@ -137,8 +154,9 @@ def arms_steps(model: Arms, n_slots: int) -> Steps:
     scores = [number(model.values[0])]
     for action in range(1, len(model.values)):
         slot = (action - 1) // N_CHANNELS
-        terms = [f"{number(term.weight)} * {_feature(known[term.feature], slot)}" for term in model.terms]
-        scores.append(_sum(number(model.values[action]), terms))
+        values = [feature(known[term.feature], slot) for term in model.terms]
+        terms = _products([term.weight for term in model.terms], values)
+        scores.append(total([number(model.values[action]), *terms]))
     yield "wished", _wishes(n_slots, scores)
 
 
@@ -174,8 +192,8 @@ def _standardised(value: str, mean: float, scale: float, clip: float | None) -> 
 def _layer(layer: Layer, before: str) -> list[str]:
     found = []
     for row, start in zip(layer.weights, layer.bias, strict=True):
-        terms = [f"{number(weight)} * {quoted(f'{before}.{k}')}" for k, weight in enumerate(row)]
-        found.append(ACTIVATIONS[layer.activation].format(f"({_sum(number(start), terms)})"))
+        terms = _products(row, [own(f"{before}.{k}") for k in range(len(row))])
+        found.append(ACTIVATIONS[layer.activation].format(f"({total([number(start), *terms])})"))
     return found
 
 
@@ -188,7 +206,7 @@ def posterior_steps(model: Posterior, n_slots: int) -> Steps:
         for k, entry in enumerate(model.inputs):
             found = known[entry.feature]
             is_missing = found.is_per_slot and slot is None
-            value = _standardised(_feature(found, slot or 0), entry.mean, entry.scale, entry.clip)
+            value = _standardised(feature(found, slot or 0), entry.mean, entry.scale, entry.clip)
             columns.append((f"h0.{_of(slot)}.{k}", number(0.0) if is_missing else value))
     yield "h0", columns
     for place, layer in enumerate(model.layers):
@@ -203,7 +221,7 @@ def posterior_steps(model: Posterior, n_slots: int) -> Steps:
     width = len(model.layers[-1].bias) if model.layers else len(model.inputs)
 
     def score(head: str, slot: int | None) -> str:
-        return _score(model, head, [quoted(f"h{len(model.layers)}.{_of(slot)}.{k}") for k in range(width)])
+        return _score(model, head, [own(f"h{len(model.layers)}.{_of(slot)}.{k}") for k in range(width)])
 
     scores = [score("no_send", None)]
     scores += [score(channel, slot) for slot in range(n_slots) for channel in CHANNELS_OF_A_SLOT]
@@ -220,15 +238,16 @@ def _score(model: Posterior, name: str, hidden: Sequence[str]) -> str:
     if isinstance(head, Known):
         return number(head.value)
     x = [number(1.0), *hidden]
-    mean = _sum(number(0.0), [f"{number(weight)} * {value}" for weight, value in zip(head.mean, x, strict=True)])
+    mean = total([number(0.0), *_products(head.mean, x)])
     if not model.optimism:
         return mean
     columns = [[row[k] for row in head.factor[k:]] for k in range(len(head.factor))]
-    squares = [
-        f"pow({_sum(number(0.0), [f'{number(w)} * {v}' for w, v in zip(column, x[k:], strict=True)])}, 2)"
-        for k, column in enumerate(columns)
-    ]
-    return f"{mean} + {number(model.optimism)} * sqrt({' + '.join(squares)})"
+    squares = [f"pow({total([number(0.0), *_products(column, x[k:])])}, 2)" for k, column in enumerate(columns)]
+    return f"{mean} + {number(model.optimism)} * sqrt({total(squares)})"
+
+
+def _products(weights: Sequence[float], values: Sequence[str]) -> list[str]:
+    return [f"{number(weight)} * {value}" for weight, value in zip(weights, values, strict=True)]
 
 
 def rules_steps(model: Rules, n_slots: int) -> Steps:
@@ -237,9 +256,12 @@ def rules_steps(model: Rules, n_slots: int) -> Steps:
     rules = (*model.rules, Rule("the default", (), model.default))
     yield "ruled", [(f"rule.{k}", _taken_by(rule, known, n_slots)) for k, rule in enumerate(rules)]
     # A rule that takes nothing has no action; silence is what is left.
-    yield "chosen", [("chosen", f"coalesce({', '.join(quoted(f'rule.{k}') for k in range(len(rules)))}, 0)")]
+    yield "chosen", [("chosen", f"coalesce({', '.join(own(f'rule.{k}') for k in range(len(rules)))}, 0)")]
     names = action_names(n_slots)
-    yield "wished", _wishes(n_slots, [f"CASE WHEN chosen = {k} THEN 1e0 ELSE 0e0 END" for k in range(len(names))])
+    yield (
+        "wished",
+        _wishes(n_slots, [f"CASE WHEN {own('chosen')} = {k} THEN 1e0 ELSE 0e0 END" for k in range(len(names))]),
+    )
 
 
 def _taken_by(rule: Rule, known: dict[str, Input], n_slots: int) -> str:
@@ -269,7 +291,7 @@ def _first(fits: Sequence[str], actions: Sequence[str]) -> str:
 def _most(send: Send, known: dict[str, Input], fits: Sequence[str], actions: Sequence[str]) -> str:
     """Return the action of the fitting candidate with the most, or the least, of a feature; the first of equals."""
     assert send.by is not None
-    values = [_feature(known[send.by], slot) for slot in range(len(fits))]
+    values = [feature(known[send.by], slot) for slot in range(len(fits))]
     of_fitting = [f"CASE WHEN {fit} THEN {value} END" for fit, value in zip(fits, values, strict=True)]
     best = f"{'least' if send.slot == 'lowest' else 'greatest'}({', '.join(of_fitting)})"  # NULLs do not count
     best = of_fitting[0] if len(of_fitting) == 1 else best
@@ -277,7 +299,7 @@ def _most(send: Send, known: dict[str, Input], fits: Sequence[str], actions: Seq
 
 
 def _holds(condition: Condition, entry: Input, slot: int) -> str:
-    value, parts = _feature(entry, slot), []
+    value, parts = feature(entry, slot), []
     for low, high in interval(entry, condition.operator, condition.value):
         bounds = [f"{value} >= {number(low)}"] if low > -math.inf else []
         bounds += [f"{value} <= {number(high)}"] if high < math.inf else []
