@@ -27,7 +27,7 @@ def test_a_row_names_settings_of_its_kind_and_what_trains_it(kind: str) -> None:
     assert kind_of(settings) == kind
     row = KINDS[kind]
     assert is_bandit(kind) == bool(row.bandit) == (not row.trainer)
-    module, _, name = (row.trainer or f"{row.settings.partition(':')[0]}:{row.bandit}").partition(":")
+    module, _, name = (row.trainer or row.bandit).partition(":")
     assert callable(getattr(import_module(module), name))
 
 
