@@ -181,7 +181,8 @@ def test_long_sums_are_sums_of_shorter_ones() -> None:
     assert total(["1", "2", "3"]) == "1 + 2 + 3"
     split = total(["1"] * 1_100)
     assert [part.count("1") for part in split.split(") + (")] == [500, 500, 100]
-    assert duckdb.sql(f"SELECT {split}").fetchall() == [(1_100,)]
+    with duckdb.connect() as connection:
+        assert connection.execute(f"SELECT {split}").fetchall() == [(1_100,)]
 
 
 @pytest.mark.proof
