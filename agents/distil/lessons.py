@@ -80,7 +80,7 @@ def learned(
         parts.append(lessons(teacher, visit(student, place)))
         model = fit(Lessons(*(np.concatenate(columns) for columns in zip(*parts, strict=True))))
         exploration = drawn_as(teacher) if drawing is None else drawing(model)
-        student = Document(name, teacher.n_slots, model, exploration, "distillation", origin)
+        student = Document(name, teacher.n_slots, model, exploration, "distillation", dict(origin))
     return student
 
 

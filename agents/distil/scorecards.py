@@ -77,6 +77,7 @@ def distilled_scorecard(
     def fit(found: Lessons) -> Scorecard:
         nonlocal unit
         model, unit = _fitted(found, teacher.n_slots, settings)
+        origin["one_point_is"] = f"{unit:.4g} of what the teacher grades by"
         return model
 
     def drawing(_: object) -> Exploration:

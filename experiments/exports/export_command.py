@@ -114,7 +114,7 @@ def _distilled(
 
     def visit(policy: Document, place: int) -> States:
         click.echo(f"Learning, round {place + 1}: {learn_users:,} users of {policy.name!r}", err=True)
-        return visited(policy, world, learn_users, seed + FIRST_LEARNED + place * users)
+        return visited(policy, world, learn_users, seed + FIRST_LEARNED + place * learn_users)
 
     student = distilled(teacher, form, visit, size)
     click.echo(f"Trying it on {users:,} fresh users", err=True)

@@ -277,6 +277,10 @@ def test_a_scorecard_is_learned_again() -> None:
     assert {term.feature for term in found.model.terms} == {"hours_since_session", "slot.relevance", "send_load"}
     assert agreement(POINTS, found, states(2, 99)) > 0.97
     assert found.trained_on["distilled_from"] == "points"
+    one_point = float(found.trained_on["one_point_is"].split()[0])
+    steps = {term.feature: np.ptp(term.points["push"]) * one_point for term in found.model.terms}  # type: ignore[union-attr]
+    assert steps["hours_since_session"] == pytest.approx(4.0, abs=0.3)
+    assert steps["send_load"] == pytest.approx(3.0, abs=0.3)
     assert read(write(found)) == found
 
 
