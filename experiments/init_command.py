@@ -14,7 +14,7 @@ STARTS = {
     "experiment": ("templates", "experiment", "run"),
     "scenario": (".", "ecommerce", "simulate"),
     "training": ("training", "users-linear-thompson", "train"),
-    "sweep": ("sweeps", "quick", "sweep"),
+    "sweep": ("sweeps", "quick-sweep", "sweep"),
 }
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
 SCHEMA = re.compile(r"^# yaml-language-server: \$schema=(.*)$", re.MULTILINE)
