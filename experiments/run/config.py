@@ -148,6 +148,13 @@ class Exports(Model):
     n_users: Users = Field(4096, description="of the certificate's trial")
 
 
+class Robustness(Model):
+    """Other worlds that every contender with a document is tried in, on the same users."""
+
+    worlds: tuple[str, ...] | None = Field(None, description="by name, see `kairos config list`; null: all")
+    n_users: Users = Field(1024, description="of each world")
+
+
 class ExperimentConfig(Model):
     """One experiment."""
 
@@ -166,6 +173,7 @@ class ExperimentConfig(Model):
     evaluation: OnlineEvaluation = OnlineEvaluation()
     offline: OfflineEvaluation | None = None
     exports: Exports | None = None
+    robustness: Robustness | None = None
 
     @model_validator(mode="after")
     def _names_are_known(self) -> Self:

@@ -10,6 +10,7 @@
 | `users/` | what became of each user, by contender |
 | `ledger/` | the log that was judged by |
 | `exports/` | a policy in other forms, with certificates |
+| `robustness/` | contenders in other worlds |
 | `measures/`, `pictures/`, `summary.json`, `report.html` | the answer |
 
 While it is made it is `.<seed>.unfinished`, beside where it will be; a run that was stopped, or killed, goes on there.
@@ -31,7 +32,7 @@ from experiments.run.manifest import MANIFEST, library_versions
 from experiments.run.source import Experiment
 
 CONFIG, SUMMARY, REPORT = "config.yaml", "summary.json", "report.html"
-POLICIES, TUNING, TRAINING, USERS, LEDGER, EXPORTS, MEASURES, PICTURES = (
+POLICIES, TUNING, TRAINING, USERS, LEDGER, EXPORTS, MEASURES, PICTURES, ROBUSTNESS = (
     "policies",
     "tuning",
     "training",
@@ -40,6 +41,7 @@ POLICIES, TUNING, TRAINING, USERS, LEDGER, EXPORTS, MEASURES, PICTURES = (
     "exports",
     "measures",
     "pictures",
+    "robustness",
 )
 LOCK, BEGUN, WORK = ".lock", ".begun.json", ".work"
 

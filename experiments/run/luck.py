@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import Literal
 
-Purpose = Literal["tuning", "evaluation", "log", "learning", "certificate"]
-PURPOSES: tuple[Purpose, ...] = ("tuning", "evaluation", "log", "learning", "certificate")
+Purpose = Literal["tuning", "evaluation", "log", "learning", "certificate", "worlds"]
+PURPOSES: tuple[Purpose, ...] = ("tuning", "evaluation", "log", "learning", "certificate", "worlds")
 USERS_A_SEED = 2**20
 APART = 10**12  # beyond all seeds of trainings, and of what a search for baselines takes beside its own
 

@@ -23,6 +23,7 @@ from experiments.run.stages.contenders import ready
 from experiments.run.stages.evaluating import judged
 from experiments.run.stages.exports import export
 from experiments.run.stages.offline import judge_offline
+from experiments.run.stages.robustness import try_elsewhere
 from experiments.run.summary import summary
 
 OVERVIEW = "overview.png"
@@ -60,6 +61,8 @@ def run_experiment(
             judge_offline(experiment, contenders, folder, progress)
         if config.exports is not None:
             export(experiment, contenders, found["best"] or config.reference, folder, progress)
+        if config.robustness is not None:
+            try_elsewhere(experiment, contenders, folder, progress)
         progress.stage("measures and report")
         write_measures(folder, config.reference, contenders, runs)
         write_json(folder / SUMMARY, found)
@@ -87,7 +90,8 @@ def n_stages(experiment: Experiment) -> int:
     config = experiment.config
     trained = sum(isinstance(each, TrainedAgent) for each in config.contenders)
     is_tuned = any(isinstance(each, TunedBaseline) for each in config.contenders)
-    return trained + is_tuned + 2 + (config.offline is not None) + (config.exports is not None)
+    asked = (config.offline, config.exports, config.robustness)
+    return trained + is_tuned + 2 + sum(each is not None for each in asked)
 
 
 @contextmanager

@@ -36,7 +36,7 @@ from experiments.training.source import SCENARIO_FILE, Plan, kind_fault
 from experiments.yaml_source import Source, override, read_yaml, write_yaml
 from policies.codec import content_hash
 from policies.document import Document
-from simulator.config import MisfitError, Scenario
+from simulator.config import MisfitError, Scenario, did_you_mean
 from simulator.presets import scenario_of
 
 FOLDER = "experiments"  # of `configs`
@@ -322,7 +322,23 @@ def _misfits(
             told = f"expected at most {most_spread}, a day less than the horizon of {scenario.calendar.horizon_days}"
             at = ("contenders", place, "environment", "spread_hours")
             faults.append(written.fault(at, f"{told} days, got {contender.environment.spread_hours}"))
+    if config.robustness is not None and config.robustness.worlds is not None:
+        faults += _unknown_worlds(written, config.robustness.worlds)
     if config.offline is not None and (config.offline.horizon_days or 0) > scenario.calendar.horizon_days:
         told = f"expected at most the experiment's {scenario.calendar.horizon_days}, got {config.offline.horizon_days}"
         faults.append(written.fault(("offline", "horizon_days"), told))
     return faults
+
+
+def _unknown_worlds(written: Source, names: tuple[str, ...]) -> list[Fault]:
+    from experiments.robustness.worlds import STANDARD, load_worlds
+
+    known = [world.name for world in load_worlds(STANDARD)]
+    return [
+        written.fault(
+            ("robustness", "worlds", place),
+            f"expected one of {', '.join(known)}, got {name!r}.{did_you_mean(name, known)}".rstrip("."),
+        )
+        for place, name in enumerate(names)
+        if name not in known
+    ]

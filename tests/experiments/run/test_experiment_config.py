@@ -174,6 +174,7 @@ horizon: 3
         ("reference: capp", "reference: expected one of silence, got 'capp'"),
         ("offline: {log: cap}", "offline.log: expected one of random, silence, got 'cap'"),
         ("exports: {contenders: [x]}", "exports.contenders.0: expected one of silence, got 'x'"),
+        ("robustness: {worlds: [shok]}", "robustness.worlds.0: expected one of fatigue-twice, slow-recovery"),
         ("tuning: {first_users: 9, most_users: 4}", "tuning.most_users: expected at least first_users (9), got 4"),
         ("horizon_days: 0", "horizon_days: expected a whole number >= 1, got 0"),
         ("horizon_days: 3\noffline: {horizon_days: 4}", "offline.horizon_days: expected at most the experiment's 3"),
@@ -248,7 +249,7 @@ def test_config_commands_know_experiments(tmp_path: Path) -> None:
     assert missing.exit_code == 1
 
 
-@pytest.mark.parametrize("kind", ["experiment", "scenario", "training"])
+@pytest.mark.parametrize("kind", ["experiment", "scenario", "training", "sweep"])
 def test_init_writes_a_start_that_checks_clean(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     done = kairos("init", "first-try", "--kind", kind)

@@ -19,7 +19,7 @@ def test_a_run_comes_out_the_same(finished: Path) -> None:
     n_files = len(read_run(finished).manifest["files"])
     assert done.stdout == f"Equal: all {n_files} files of {finished} came out the same to the last bit.\n"
     assert done.exit_code == 0
-    assert "[6/6]" in done.stderr
+    assert "[7/7]" in done.stderr
 
 
 def forge(run: Path, name: str, text: str) -> None:

@@ -20,7 +20,7 @@ from tests.experiments.run.tiny import contents, kairos, tiny
 @pytest.fixture(scope="module")
 def sibling(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same users, another baseline; in a folder beside nothing."""
-    experiment = tiny(offline=None, exports=None, contenders__cap__baseline="always")
+    experiment = tiny(offline=None, exports=None, robustness=None, contenders__cap__baseline="always")
     folder = tmp_path_factory.mktemp("sibling") / experiment.place
     run_experiment(experiment, folder)
     return folder

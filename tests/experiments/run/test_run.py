@@ -33,7 +33,7 @@ from tests.experiments.run.tiny import FILES, MEASURES, SETTINGS, contents, kair
 
 def small(**more: object) -> Experiment:
     """Two stages less: to be stopped and taken up again."""
-    return tiny(offline=None, exports=None, **more)
+    return tiny(offline=None, exports=None, robustness=None, **more)
 
 
 @pytest.fixture(scope="module")
@@ -126,6 +126,16 @@ def test_curves_and_estimates_stand_beside_what_they_are_held_against(finished: 
     assert (told["low"] <= told["estimate"]).all()
 
 
+def test_policies_are_tried_in_other_worlds(finished: Path) -> None:
+    matrix = pl.read_parquet(finished / "robustness" / "matrix.parquet")
+    cells = [(row["world"], row["policy"]) for row in matrix.to_dicts()]
+    names = ("silence", "cap", "linear-thompson")
+    assert cells == [(world, name) for world in ("home", "fatigue-twice") for name in names]
+    assert (matrix["n_users"] == 16).all()
+    assert matrix.filter(pl.col("policy") == "cap")["reference_difference"].null_count() == 2
+    assert "fatigue-twice" in (finished / "report.html").read_text("utf-8")
+
+
 def test_the_answer_is_told_by_users_that_it_was_not_chosen_by(finished: Path) -> None:
     run = read_run(finished)
     found = run.summary
@@ -200,7 +210,7 @@ def test_an_interrupted_run_goes_on_to_the_same_bytes(n_asked: int, undisturbed:
 def test_a_killed_run_goes_on_to_the_same_bytes(undisturbed: Path, tmp_path: Path) -> None:
     """Kill -9 as soon as something is there to go on with; in a process of its own, as a user would run it."""
     command = [sys.executable, "-m", "experiments.cli", "run", "quick", *SETTINGS, "--out", str(tmp_path)]
-    command += ["--set", "offline=", "--set", "exports="]
+    command += [part for name in ("offline", "exports", "robustness") for part in ("--set", f"{name}=")]
     experiment = small()
     final = tmp_path / experiment.place
     work = unfinished(final)
@@ -228,7 +238,7 @@ def test_ctrl_c_is_told_with_the_command_that_goes_on(tmp_path: Path, monkeypatc
     monkeypatch.setattr(run_module, "judged", stop)
     done = kairos("run", "quick", *SETTINGS, "--out", str(tmp_path / "a b"))
     assert done.exit_code == 130
-    assert "[2/6] training linear-thompson" in done.stderr
+    assert "[2/7] training linear-thompson" in done.stderr
     assert "Interrupted; what is done is kept. To go on: kairos run quick --set horizon_days=8" in done.stderr
     assert done.stderr.rstrip().endswith(f"--out '{tmp_path / 'a b'}'")
     assert done.stdout == ""

@@ -26,11 +26,12 @@ CHANGES: dict[str, object] = {
     "exports.learn_users": 8,
     "exports.n_users": 8,
     "exports.leaves": 3,
+    "robustness.n_users": 16,
 }
 SETTINGS = [part for path, value in CHANGES.items() for part in ("--set", f"{path}={value}")]
 FILES = {
     *("config.yaml", "scenario.yaml", "manifest.json", "summary.json", "report.html"),
-    *("policies", "tuning", "training", "users", "ledger", "exports", "measures", "pictures"),
+    *("policies", "tuning", "training", "users", "ledger", "exports", "measures", "pictures", "robustness"),
 }
 MEASURES = {"outcomes", "days", "hours", "segments", "harm", "curves", "offline"}
 
