@@ -86,9 +86,10 @@ class Matrix:
         if len(self.policies) == 1:
             return self.in_words(best)
         first = [world.name for world in self.worlds if self.winner(world.name) == best]
-        told = f"{best} is worth most at home, and in {len(first)} of {len(self.worlds)} worlds"
+        told = f"By their means, {best} is worth most at home, and in {len(first)} of {len(self.worlds)} worlds"
         if safest == best:
-            return f"{told}; it also has the best worst world ({self.worst_world(best)})."
+            told += f"; it also has the best worst world ({self.worst_world(best)})"
+            return f"{told}. Whether it is clear of the others, their paired differences say (--against {best!r})."
         return (
             f"{told}; whoever fears the worst takes {safest}, whose worst world ({self.worst_world(safest)}) is better "
             f"than {best}'s ({self.worst_world(best)})."

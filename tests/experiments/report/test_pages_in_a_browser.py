@@ -13,11 +13,18 @@ import pytest
 from experiments.report.comparison_page import write_comparison_page
 from experiments.report.run_page import write_run_page
 from experiments.report.sweep_page import write_sweep_page
+from experiments.results import write_text
+from experiments.robustness.matrix import matrix
+from experiments.robustness.page import robustness_page
+from experiments.robustness.sensitivity import chosen, parameters, sensitivity
+from experiments.robustness.trial import Size
+from experiments.robustness.worlds import chosen_worlds, differing
 from tests.browser import DESK, PHONE, asked_for, at_width, browser, console_errors, sideways
 from tests.experiments.report.sample_run import sample_run
 from tests.experiments.report.sample_sweep import sample_sweep
+from tests.experiments.robustness.policies import both, home
 
-PAGES = ("run", "comparison", "sweep")
+PAGES = ("run", "comparison", "sweep", "robustness")
 SMALLEST_LETTERS = """
 return Math.min(...[...document.querySelectorAll('figure svg text')].map(t => t.getBoundingClientRect().height))
 """
@@ -39,7 +46,20 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     write_run_page(runs[0], root / "run.html")
     write_comparison_page(runs, root / "comparison.html")
     write_sweep_page(sample_sweep(root), root / "sweep.html")
+    write_text(root / "robustness.html", robustness(root / "done"))
     return {name: root / f"{name}.html" for name in PAGES}
+
+
+def robustness(kept: Path) -> str:
+    worlds, _ = differing(chosen_worlds("shock,opens-half"), home(3))
+    eager, modest = both()
+    size = Size(20, 1)
+    movable, unmoved = parameters(home(3))
+    moving = chosen(movable, ("response.push_logit", "withdrawal.relevance_relief"))
+    turned = sensitivity(home(3), eager, modest, moving, unmoved, size, kept)
+    return robustness_page(
+        matrix(worlds, (eager, modest), "modest", size, kept), turned, "kairos robustness", ("same",)
+    )
 
 
 def opened(driver: Any, page: Path) -> None:

@@ -147,10 +147,11 @@ def test_the_answer_tells_the_best_at_home_from_the_safest() -> None:
     found = made_up({"bold": (0.5, -0.3, 0.4), "shy": (0.2, 0.1, 0.3)})
     assert (found.best_at_home, found.best_at_worst) == ("bold", "shy")
     assert found.answer() == (
-        "bold is worth most at home, and in 2 of 3 worlds; whoever fears the worst takes shy, whose worst world "
-        "(harsh) is better than bold's (harsh)."
+        "By their means, bold is worth most at home, and in 2 of 3 worlds; whoever fears the worst takes shy, whose "
+        "worst world (harsh) is better than bold's (harsh)."
     )
     both_ways = made_up({"bold": (0.5, 0.3, 0.4), "shy": (0.2, 0.1, 0.3)})
     assert both_ways.answer() == (
-        "bold is worth most at home, and in 3 of 3 worlds; it also has the best worst world (harsh)."
+        "By their means, bold is worth most at home, and in 3 of 3 worlds; it also has the best worst world (harsh). "
+        "Whether it is clear of the others, their paired differences say (--against 'bold')."
     )
