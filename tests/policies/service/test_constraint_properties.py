@@ -145,6 +145,9 @@ class Judge:
     def take_together(self, user: str, at_ms: int, answers: list[dict[str, Any]]) -> None:
         """Judge what was answered at one time: it must be right in some order, which nobody told."""
         sends = [answer for answer in answers if answer["send"] is not None]
+        # Those that a gap holds back first: where many went out at once, not every order can be tried.
+        kinds = {campaign["name"]: campaign.get("kind", "scheduled") for campaign in CAMPAIGNS}
+        sends.sort(key=lambda answer: sum(kinds[answer["send"]] in limits.passes_gap for limits in self.limits))
         before, faults = list(self.lives[user].sends), []
         for order in islice(permutations(sends), MOST_ORDERS):
             try:
