@@ -124,6 +124,7 @@ def _without(faults: list[Fault], tree: Any) -> SweepConfig | None:
 def _misfits(config: SweepConfig, base: str, written: Source) -> Iterator[Fault]:
     """Yield what is wrong with values in the base, each told once, where it stands in the sweep."""
     told: set[tuple[Place, str]] = set()
+    everywhere: set[str] = set()  # what the settings make wrong is wrong with each value of each field
     for place, overrides in _tried(config):
         for seed in (config.seeds[0],) if place[0] != "seeds" else (place[1],):
             try:
@@ -131,8 +132,9 @@ def _misfits(config: SweepConfig, base: str, written: Source) -> Iterator[Fault]
             except ConfigError as error:
                 for fault in error.faults:
                     at = (place, _told(fault))
-                    if at not in told:
+                    if at not in told and _told(fault) not in everywhere:
                         told.add(at)
+                        everywhere |= {_told(fault)} if place == ("settings",) else set()
                         yield written.fault(place, f"in {config.base}: {_told(fault)}")
                         if len(told) >= MOST_FAULTS:
                             return

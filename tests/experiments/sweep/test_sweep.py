@@ -158,7 +158,6 @@ def test_no_more_workers_than_work(tmp_path: Path) -> None:
 def test_what_an_engine_says_is_not_told_as_writing(tmp_path: Path) -> None:
     def lost(tasks: Sequence[Any]) -> Any:
         raise ConnectionError("no cluster at nowhere:1")
-        yield
 
     with pytest.raises(ConnectionError, match="no cluster at nowhere:1"):
         run(tmp_path / "s", GRID, lost)
