@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Union
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, Tag, ValidationError
 from pydantic_core import ErrorDetails
 
 from experiments.faults import Fault
@@ -53,7 +53,7 @@ def _visit(model: type[BaseModel], loc: tuple[str | int, ...]) -> _Visit:
     for part in loc:
         arm = _arm(kind, part)
         if arm is not None:  # pydantic names the arm of a union; no such key is in the file
-            kind = arm
+            kind = _bare(arm)
             continue
         path = (*path, part)
         parent, kind = kind, _child(kind, part)
@@ -73,7 +73,9 @@ def _arms(kind: Any) -> tuple[Any, ...]:
 
 
 def _tags(arm: Any) -> tuple[str, ...]:
-    """Return the values by which an arm of a union is told from the others: of its `kind`, or else its `id`."""
+    """Return the values by which an arm of a union is told from the others: its tag, or of its `kind`, or its `id`."""
+    if typing.get_origin(arm) is typing.Annotated:
+        return tuple(part.tag for part in typing.get_args(arm)[1:] if isinstance(part, Tag))
     fields = getattr(arm, "model_fields", {})
     return next((typing.get_args(fields[name].annotation) for name in ("kind", "id") if name in fields), ())
 
@@ -83,13 +85,15 @@ def _arm(kind: Any, tag: str | int) -> Any:
 
 
 def _child(kind: Any, part: str | int) -> Any:
-    """Return the type of a field or of a list entry; None when there is none."""
+    """Return the type of a field, of an entry of a list or of a section of any keys; None when there is none."""
     if isinstance(kind, type) and issubclass(kind, BaseModel):
         known = kind.model_fields.get(str(part))
         return None if known is None else _bare(known.annotation)
     if typing.get_origin(kind) is tuple and isinstance(part, int):
         entries = typing.get_args(kind)
         return _bare(entries[0] if entries[-1] is Ellipsis else entries[min(part, len(entries) - 1)])
+    if typing.get_origin(kind) is dict:
+        return _bare(typing.get_args(kind)[1])
     return None
 
 

@@ -6,9 +6,9 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, JsonValue, model_validator
+from pydantic import Discriminator, Field, JsonValue, Tag, model_validator
 
 from simulator.config import MisfitError, Model
 from simulator.config_fields import SlotName
@@ -50,7 +50,12 @@ class Choice(Model):
     choices: tuple[JsonValue, ...] = Field(min_length=1, max_length=1_000)
 
 
-Domain = Range | Choice
+def _is_of(domain: Any) -> str:
+    """Return which of the two is meant, so that what is wrong with one is not told of both."""
+    return "choice" if isinstance(domain, Choice) or (isinstance(domain, dict) and "choices" in domain) else "range"
+
+
+Domain = Annotated[Annotated[Range, Tag("range")] | Annotated[Choice, Tag("choice")], Discriminator(_is_of)]
 
 
 class Grid(Model):

@@ -26,10 +26,20 @@ from experiments.yaml_source import write_yaml
 
 CONFIG, PLAN, FAILED, TABLE, LOCK = "sweep.yaml", "plan.json", "failed.json", "table.parquet", ".lock"
 FORMAT = 1
+CHANGED = "changed while the sweep ran"  # in the place of a hash
 
 
 class SweepError(ValueError):
     """A sweep that cannot go on; the message says what to do."""
+
+
+@contextmanager
+def told_as_writing(path: Path) -> Iterator[None]:
+    """Tell a failure to write as what it is; not around trials, whose engines have errors of their own."""
+    try:
+        yield
+    except OSError as error:
+        raise SweepError(f"cannot write {error.filename or path}: {error.strerror}") from None
 
 
 class SweepFolder:
@@ -52,30 +62,47 @@ class SweepFolder:
         Raises:
             SweepError: another sweep is there, another process runs it, or nothing can be written.
         """
-        told = write_yaml(self.config.model_dump(mode="json"))
-        try:
+        with told_as_writing(self.path):
             self.path.mkdir(parents=True, exist_ok=True)
-            with (self.path / LOCK).open("w") as file:
+            file = (self.path / LOCK).open("w")
+        with file:
+            with told_as_writing(self.path):
                 _hold(file, self.path)
-                there = self.path / CONFIG
-                if there.exists():
-                    self._require_same(there.read_text("utf-8"), told)
-                    if (self.path / PLAN).exists() and read_plan(self.path)["base_hash"] != self.base_hash:
-                        raise SweepError(
-                            f"{self.path}: the experiment {self.base} has changed since this sweep began; name another "
-                            "folder with --out, or remove this one."
-                        )
-                elif any(entry.name != LOCK for entry in self.path.iterdir()):
-                    other = min(entry.name for entry in self.path.iterdir() if entry.name != LOCK)
-                    raise SweepError(
-                        f"{self.path}: expected a sweep's folder, or an empty one; got one with {other!r} in it. Name "
-                        "another with --out."
-                    )
-                else:
-                    write_text(there, told)
-                yield
-        except OSError as error:
-            raise SweepError(f"cannot write {error.filename or self.path}: {error.strerror}") from None
+                self._begin()
+            yield
+
+    def _begin(self) -> None:
+        told, there = write_yaml(self.config.model_dump(mode="json")), self.path / CONFIG
+        if there.exists():
+            self._require_same(there.read_text("utf-8"), told)
+            if (self.path / PLAN).exists() and read_plan(self.path)["base_hash"] != self.base_hash:
+                raise SweepError(self._changed("since this sweep began"))
+            return
+        others = sorted(entry.name for entry in self.path.iterdir() if entry.name != LOCK)
+        if others:
+            raise SweepError(
+                f"{self.path}: expected a sweep's folder, or an empty one; got one with {others[0]!r} in it. Name "
+                "another with --out."
+            )
+        write_text(there, told)
+
+    def require_same_base(self, base_hash: str) -> None:
+        """Raise if the experiment is another one by now: workers read it anew for each trial.
+
+        The plan is marked, since nobody can say which trials are of which; the folder is never gone on with.
+
+        Raises:
+            SweepError: it is.
+        """
+        if base_hash == self.base_hash:
+            return
+        with told_as_writing(self.path):
+            write_json(self.path / PLAN, read_plan(self.path) | {"base_hash": CHANGED})
+        raise SweepError(self._changed("while this sweep ran"))
+
+    def _changed(self, when: str) -> str:
+        told = f"the experiment {self.base} has changed {when}"
+        return f"{self.path}: {told}; name another folder with --out, or remove this one."
 
     def _require_same(self, there: str, told: str) -> None:
         if there == told:
@@ -106,17 +133,18 @@ class SweepFolder:
             | ({"given_up_after": given_up[one.folder]} if one.folder in given_up else {})
             for one in settings
         ]
-        write_json(
-            self.path / PLAN, {"format": FORMAT, "base": self.base, "base_hash": self.base_hash, "settings": entries}
-        )
+        plan = {"format": FORMAT, "base": self.base, "base_hash": self.base_hash, "settings": entries}
+        with told_as_writing(self.path):
+            write_json(self.path / PLAN, plan)
 
     def write_failed(self, faults: Mapping[str, str]) -> None:
         """Write why trials have no result, by folder; without any, the file goes."""
-        if not faults:
-            (self.path / FAILED).unlink(missing_ok=True)
-            return
-        told = {str(Path(folder).relative_to(self.path)): fault for folder, fault in sorted(faults.items())}
-        write_json(self.path / FAILED, {"format": FORMAT, "trials": told})
+        with told_as_writing(self.path):
+            if not faults:
+                (self.path / FAILED).unlink(missing_ok=True)
+                return
+            told = {str(Path(folder).relative_to(self.path)): fault for folder, fault in sorted(faults.items())}
+            write_json(self.path / FAILED, {"format": FORMAT, "trials": told})
 
 
 def read_plan(path: Path) -> dict[str, Any]:

@@ -1,20 +1,21 @@
 """Trials on processes of this machine.
 
-A worker is started once and runs one trial after another, so that imports and compiled code are paid for once. Each has
-one thread: two that share two cores by threads are slower than two that keep to one. A worker that dies takes no other
-trial with it; its own is tried again, as far as `MOST_DEATHS`.
+A worker is started once and runs one trial after another, batch after batch, so that imports and compiled code are paid
+for once. Each has one thread: two that share two cores by threads are slower than two that keep to one. A worker that
+dies takes no other trial with it; its own is tried again, as far as `MOST_DEATHS`.
 """
 
 from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import threading
 import traceback
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib import import_module
 from multiprocessing.connection import Connection, wait
 from typing import Any, NamedTuple
@@ -22,6 +23,7 @@ from typing import Any, NamedTuple
 from experiments.sweep.plan import Task
 
 MOST_DEATHS = 3  # of workers over one trial
+SECONDS_TO_END = 5.0  # that a worker is given
 ONE_THREAD = dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"), "1")
 Trial = Callable[[str, dict[str, Any], int, str], None]  # of a base, overrides, a seed and a folder
 
@@ -90,18 +92,30 @@ class _Worker:
         self.task: Task | None = None
 
     def give(self, task: Task) -> None:
-        """Let it run a trial."""
+        """Let it run a trial; one that died meanwhile is found when its line is read."""
         self.task = task
-        self.line.send(task)
+        with suppress(OSError):
+            self.line.send(task)
+
+    def end(self) -> None:
+        """Let it go; at once, if it is in the middle of a trial."""
+        self.line.close()
+        if self.task is not None:
+            self.process.terminate()
+        self.process.join(SECONDS_TO_END)
+        if self.process.is_alive():
+            self.process.kill()
+            self.process.join()
 
 
 def _work(trial: str, line: Connection) -> None:
     """Run trials until there are no more; end at once when the process that asks is gone."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all; the process that asks decides
     threading.Thread(target=_end_with_the_parent, daemon=True).start()
     while True:
         try:
             task = line.recv()
-        except (EOFError, KeyboardInterrupt):
+        except EOFError:
             return
         line.send(tried(trial, task))
 
@@ -113,46 +127,78 @@ def _end_with_the_parent() -> None:
     os._exit(1)
 
 
-def run_locally(tasks: Sequence[Task], trial: str, n_workers: int) -> Iterator[Ended]:
-    """Yield trials as they end, in whatever order.
+class _Workers:
+    """Processes that stay from one call to the next."""
+
+    def __init__(self, trial: str, n_workers: int) -> None:
+        self._trial, self._n_workers = trial, n_workers
+        self._workers: list[_Worker] = []
+
+    def __call__(self, tasks: Sequence[Task]) -> Iterator[Ended]:
+        """Yield trials as they end, in whatever order."""
+        waiting, deaths = deque(tasks), dict.fromkeys((task.folder for task in tasks), 0)
+        try:
+            while waiting or self._busy():
+                self._give(waiting)
+                lines = {worker.line: worker for worker in self._busy()}
+                for line in wait(list(lines)):
+                    worker = lines[line]  # type: ignore[index]
+                    task = worker.task
+                    assert task is not None
+                    try:
+                        fault = worker.line.recv()
+                    except (EOFError, ConnectionResetError):
+                        self._workers.remove(worker)
+                        worker.end()
+                        deaths[task.folder] += 1
+                        if deaths[task.folder] < MOST_DEATHS:
+                            waiting.appendleft(task)
+                            continue
+                        code = worker.process.exitcode
+                        fault = f"its process died {MOST_DEATHS} times, at last with exit code {code}"
+                    worker.task = None
+                    yield Ended(task, fault)
+        finally:
+            self._end([worker for worker in self._workers if worker.task is not None])  # nobody waits for them now
+
+    def end(self) -> None:
+        """Let all of them go."""
+        self._end(list(self._workers))
+
+    def _give(self, waiting: deque[Task]) -> None:
+        """Give each idle worker a trial, and start as many as there is work for."""
+        idle = [worker for worker in self._workers if worker.task is None]
+        while waiting and (idle or len(self._workers) < self._n_workers):
+            if not idle:
+                idle.append(_Worker(self._trial))
+                self._workers += idle
+            idle.pop().give(waiting.popleft())
+
+    def _busy(self) -> list[_Worker]:
+        return [worker for worker in self._workers if worker.task is not None]
+
+    def _end(self, workers: Sequence[_Worker]) -> None:
+        for worker in workers:
+            self._workers.remove(worker)
+            worker.end()
+
+
+@contextmanager
+def local_workers(trial: str, n_workers: int) -> Iterator[Callable[[Sequence[Task]], Iterator[Ended]]]:
+    """Yield what runs trials on processes of this machine, and let go of these in the end.
 
     Args:
-        tasks: what to run.
         trial: `module:function` with the arguments of `Trial`; makes the folder whole, or not at all.
-        n_workers: processes.
+        n_workers: processes, started when there is work for them.
     """
-    waiting, deaths = deque(tasks), dict.fromkeys((task.folder for task in tasks), 0)
-    workers: list[_Worker] = []
+    workers = _Workers(trial, n_workers)
     try:
-        while waiting or any(worker.task for worker in workers):
-            while waiting and len(workers) < n_workers:
-                workers.append(_Worker(trial))
-            for worker in workers:
-                if worker.task is None and waiting:
-                    worker.give(waiting.popleft())
-            lines = {worker.line: worker for worker in workers if worker.task is not None}
-            for line in wait(list(lines)):
-                worker = lines[line]  # type: ignore[index]
-                task = worker.task
-                assert task is not None
-                try:
-                    fault = worker.line.recv()
-                except (EOFError, ConnectionResetError):
-                    worker.process.join()
-                    workers.remove(worker)
-                    deaths[task.folder] += 1
-                    if deaths[task.folder] < MOST_DEATHS:
-                        waiting.appendleft(task)
-                        continue
-                    fault = f"its process died {MOST_DEATHS} times, at last with exit code {worker.process.exitcode}"
-                worker.task = None
-                yield Ended(task, fault)
+        yield workers
     finally:
-        for worker in workers:
-            worker.line.close()
-            if worker.task is not None:
-                worker.process.terminate()
-        for worker in workers:
-            worker.process.join(5.0)
-            if worker.process.is_alive():
-                worker.process.kill()
+        workers.end()
+
+
+def run_locally(tasks: Sequence[Task], trial: str, n_workers: int) -> Iterator[Ended]:
+    """Yield trials as they end, on processes for these alone; see `local_workers`."""
+    with local_workers(trial, n_workers) as run:
+        yield from run(tasks)

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from experiments.config import read_source
 from experiments.config_messages import faults_of
 from experiments.faults import ConfigError, Fault
-from experiments.run.source import load_experiment
+from experiments.run.source import Experiment, load_experiment
 from experiments.shipped import shipped_names, shipped_path
 from experiments.sweep.config import Choice, Listed, Range, SweepConfig
 from experiments.yaml_source import Path as Place
@@ -22,6 +22,7 @@ from experiments.yaml_source import Source, override, read_yaml
 
 FOLDER = "sweeps"  # of `configs`
 OPTION = "--set"
+NOTHING = {"kind": "list", "trials": [{}]}  # is searched
 MOST_FAULTS = 20  # of values in the base; more say the same
 
 
@@ -60,19 +61,28 @@ def load_sweep(source: str | os.PathLike[str], overrides: Mapping[str, object] |
         config = SweepConfig.model_validate_json(json.dumps(written.tree))
     except ValidationError as error:
         faults += faults_of(error, SweepConfig, written)
-    if faults or config is None:
+        config = _without(faults, written.tree)
+    if config is None:
         raise ConfigError(faults)
     base = _base(config.base, path.parent)
     try:
         experiment = load_experiment(base)
     except ConfigError as error:
-        raise ConfigError(
-            [written.fault(("base",), f"{config.base}: {_told(fault)}") for fault in error.faults]
-        ) from None
-    faults = list(_misfits(config, base, written))
+        told = [written.fault(("base",), f"{config.base}: {_told(fault)}") for fault in error.faults]
+        raise ConfigError([*faults, *told]) from None
+    faults += _misfits(config, base, written)
     if faults:
         raise ConfigError(faults)
-    return SweepPlan(config, base, f"{experiment.hash}-{experiment.config.seed}", label)
+    return SweepPlan(config, base, _hash(experiment), label)
+
+
+def experiment_hash(base: str) -> str:
+    """Return what stands for an experiment as it is now; another one is another sweep.
+
+    Raises:
+        ConfigError: it cannot be read any more.
+    """
+    return _hash(load_experiment(base))
 
 
 def sweep_names() -> tuple[str, ...]:
@@ -90,14 +100,31 @@ def sweep_schema() -> dict[str, Any]:
     return {"$schema": "https://json-schema.org/draft/2020-12/schema"} | SweepConfig.model_json_schema()
 
 
+def _hash(experiment: Experiment) -> str:
+    return f"{experiment.hash}-{experiment.config.seed}"
+
+
 def _base(name: str, folder: Path) -> str:
     is_path = bool(Path(name).suffix) or Path(name).name != name
     return str((folder / name).resolve()) if is_path else name
 
 
+def _without(faults: list[Fault], tree: Any) -> SweepConfig | None:
+    """Return a config of those sections that have no fault, for what the base says of them; None: of no base."""
+    faulty = {fault.path.partition(".")[0] for fault in faults}
+    if not isinstance(tree, dict) or "base" in faulty:
+        return None
+    sound = {key: value for key, value in tree.items() if key not in faulty}
+    try:
+        return SweepConfig.model_validate_json(json.dumps({"name": "any", "search": NOTHING} | sound))
+    except ValidationError:
+        return None
+
+
 def _misfits(config: SweepConfig, base: str, written: Source) -> Iterator[Fault]:
     """Yield what is wrong with values in the base, each told once, where it stands in the sweep."""
     told: set[tuple[Place, str]] = set()
+    everywhere: set[str] = set()  # what the settings make wrong is wrong with each value of each field
     for place, overrides in _tried(config):
         for seed in (config.seeds[0],) if place[0] != "seeds" else (place[1],):
             try:
@@ -105,8 +132,9 @@ def _misfits(config: SweepConfig, base: str, written: Source) -> Iterator[Fault]
             except ConfigError as error:
                 for fault in error.faults:
                     at = (place, _told(fault))
-                    if at not in told:
+                    if at not in told and _told(fault) not in everywhere:
                         told.add(at)
+                        everywhere |= {_told(fault)} if place == ("settings",) else set()
                         yield written.fault(place, f"in {config.base}: {_told(fault)}")
                         if len(told) >= MOST_FAULTS:
                             return

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from experiments.sweep.config import Optuna
-from experiments.sweep.folder import TABLE, SweepFolder
+from experiments.sweep.folder import TABLE, SweepFolder, told_as_writing
 from experiments.sweep.local import Ended
 from experiments.sweep.plan import Setting, Task, numbered, settings_of
 from experiments.sweep.table import value_of, write_table
@@ -36,15 +36,24 @@ class Result(NamedTuple):
     table: Any
 
 
-def run_sweep(folder: SweepFolder, engine: Engine, watch: Watch = lambda done, of, last: None) -> Result:
+def run_sweep(
+    folder: SweepFolder,
+    engine: Engine,
+    watch: Watch = lambda done, of, last: None,
+    base_now: Callable[[], str] | None = None,
+) -> Result:
     """Run what is not done yet, and write the table.
 
+    Args:
+        base_now: returns the hash of the experiment, asked when all trials are done.
+
     Raises:
-        SweepError: the folder belongs to something else, or cannot be written.
+        SweepError: the folder belongs to something else, or cannot be written; the experiment changed meanwhile.
         ModuleNotFoundError: the search or the engine needs a library that is not installed.
     """
     with folder.held():
-        (folder.path / TABLE).unlink(missing_ok=True)  # it would not be that of all trials
+        with told_as_writing(folder.path):
+            (folder.path / TABLE).unlink(missing_ok=True)  # it would not be that of all trials
         round_ = _Round(folder, engine, watch)
         if isinstance(folder.config.search, Optuna):
             settings = _searched(folder, folder.config.search, round_)
@@ -53,7 +62,11 @@ def run_sweep(folder: SweepFolder, engine: Engine, watch: Watch = lambda done, o
             folder.write_plan(settings, {})
             round_.n_planned = len(settings) * len(folder.config.seeds)
             round_.run(folder.tasks(settings))
-        table = write_table(folder.path)
+        if base_now is not None:
+            folder.require_same_base(base_now())
+        with told_as_writing(folder.path):
+            round_.close()
+            table = write_table(folder.path)
     return Result(settings, round_.n_done, round_.n_new, round_.faults, round_.n_given_up, table)
 
 
@@ -79,6 +92,9 @@ class _Round:
                 self.n_done += 1
                 self.n_new += 1
             self._watch(self.n_done, self.n_planned, ended)
+
+    def close(self) -> None:
+        """Write what failed in the end; what failed before a stop and has a result now is forgotten."""
         self._folder.write_failed(self.faults)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from functools import partial
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -45,15 +45,14 @@ def sweep(
     """
     from experiments.run_options import with_options
     from experiments.sweep.folder import SweepError, SweepFolder
-    from experiments.sweep.source import load_sweep
+    from experiments.sweep.source import experiment_hash, load_sweep
     from experiments.sweep.sweep import run_sweep
 
     plan = with_options(load_sweep, config, {}, settings)
     folder = SweepFolder(output_folder(out, plan.config.name), plan.config, plan.base, plan.base_hash)
-    n_workers = workers or os.cpu_count() or 1
     try:
-        with writing():
-            result = run_sweep(folder, _engine(engine, n_workers, ray_address), _Told())
+        with _engine(engine, workers or os.cpu_count() or 1, ray_address) as run:
+            result = run_sweep(folder, run, _Told(), lambda: experiment_hash(plan.base))
     except (SweepError, ModuleNotFoundError, ConnectionError) as error:
         raise click.ClickException(str(error)) from None
     except KeyboardInterrupt:
@@ -66,16 +65,16 @@ def sweep(
         ctx.exit(1)
 
 
-def _engine(name: str, n_workers: int, address: str) -> Engine:
+def _engine(name: str, n_workers: int, address: str) -> AbstractContextManager[Engine]:
     from experiments.sweep.trial import TRIAL
 
     if name == "local":
-        from experiments.sweep.local import run_locally
+        from experiments.sweep.local import local_workers
 
-        return partial(run_locally, trial=TRIAL, n_workers=n_workers)
-    from experiments.sweep.ray_engine import run_on_ray
+        return local_workers(TRIAL, n_workers)
+    from experiments.sweep.ray_engine import ray_workers
 
-    return partial(run_on_ray, trial=TRIAL, n_workers=n_workers, address=address)
+    return ray_workers(TRIAL, n_workers, address)
 
 
 class _Told:

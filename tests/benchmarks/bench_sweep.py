@@ -12,34 +12,10 @@ from experiments.sweep.local import run_locally
 from experiments.sweep.source import load_sweep
 from experiments.sweep.sweep import run_sweep
 from experiments.sweep.trial import TRIAL
-from policies.codec import write
-from policies.document import Condition, Document, Rule, Rules, Send
 from tests.benchmarks import Row
+from tests.experiments.sweep.small import written_sweep
 
 TARGET = 1.8
-BASE = """
-kind: experiment
-name: small
-scenario: ecommerce
-horizon_days: 14
-reference: silence
-contenders:
-  - {kind: silence, name: silence}
-  - {kind: document, name: evening, path: evening.json}
-evaluation: {n_users: 256}
-"""
-SWEEP = """
-kind: sweep
-name: many
-base: ./small.yaml
-search:
-  kind: random
-  n: SETTINGS
-  fields:
-    settings.behaviour.fatigue.fatigue_hours: {low: 24.0, high: 240.0, log: true}
-seeds: [1, 2, 3, 4]
-"""
-EVENING = Rules((Rule("evening", (Condition("local_hour", "==", 19.0),), Send(("push",), "first")),))
 
 
 def run(quick: bool) -> list[Row]:
@@ -47,10 +23,7 @@ def run(quick: bool) -> list[Row]:
     n_settings = 10 if quick else 50
     with tempfile.TemporaryDirectory() as folder:
         here = Path(folder)
-        (here / "evening.json").write_text(write(Document("evening", 4, EVENING)), encoding="utf-8")
-        (here / "small.yaml").write_text(BASE, encoding="utf-8")
-        (here / "sweep.yaml").write_text(SWEEP.replace("SETTINGS", str(n_settings)), encoding="utf-8")
-        plan = load_sweep(str(here / "sweep.yaml"))
+        plan = load_sweep(str(written_sweep(here, n_settings)))
         seconds, tables = [], []
         for n_workers in (1, 2):
             out = SweepFolder(here / str(n_workers), plan.config, plan.base, plan.base_hash)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from functools import partial
 from pathlib import Path
 
@@ -28,3 +29,14 @@ def test_ray_ends_with_the_same_table_though_a_worker_dies(tmp_path: Path) -> No
     assert (tmp_path / "here" / "s" / "table.parquet").read_bytes() == (
         tmp_path / "there" / "s" / "table.parquet"
     ).read_bytes()
+
+
+def test_where_no_cluster_is() -> None:
+    """Told soon: Ray itself would wait without an end."""
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))  # and does not listen
+        address = f"127.0.0.1:{nobody.getsockname()[1]}"
+        with pytest.raises(ConnectionError, match=f"no Ray cluster at {address}: Connection refused"):
+            list(run_on_ray([], TRIAL, 1, address))
+    with pytest.raises(ConnectionError, match="expected HOST:PORT, `auto` or `local`, got 'head'"):
+        list(run_on_ray([], TRIAL, 1, "head"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import random
 import signal
@@ -19,7 +20,7 @@ import pytest
 
 from experiments.sweep.config import Range
 from experiments.sweep.folder import SweepError, read_plan
-from experiments.sweep.local import run_locally
+from experiments.sweep.local import local_workers, run_locally
 from experiments.sweep.plan import Setting, drawn, from_unit, settings_of
 from experiments.sweep.sweep import Engine, Result, run_sweep
 from experiments.sweep.table import table_of, value_of
@@ -121,6 +122,64 @@ def test_a_worker_that_dies_is_replaced_and_its_trial_tried_again(tmp_path: Path
     always = {"kind": "list", "trials": [{"x": 0.1}, {"x": 0.2, "dies": "always"}]}
     result = run(tmp_path / "t" / "s", always, two_workers, seeds=(1,))
     assert list(result.faults.values()) == ["its process died 3 times, at last with exit code -9"]
+
+
+def test_a_worker_that_dies_without_a_trial_is_replaced(tmp_path: Path) -> None:
+    def kill_all(done: int, of: int, last: Any) -> None:
+        if last is not None and done == 1:
+            for worker in multiprocessing.active_children():
+                worker.kill()
+                worker.join()
+
+    folder = sweep_of(tmp_path / "s", {"kind": "list", "trials": [{"x": 0.1}, {"x": 0.2}, {"x": 0.3}]}, seeds=(1,))
+    result = run_sweep(folder, partial(run_locally, trial=TRIAL, n_workers=1), kill_all)
+    assert (result.n_done, result.faults) == (3, {})
+
+
+def test_workers_stay_from_one_batch_to_the_next(tmp_path: Path) -> None:
+    seen: set[int | None] = set()
+    with local_workers(TRIAL, 2) as engine:
+        watch = lambda done, of, last: seen.update(worker.pid for worker in multiprocessing.active_children())  # noqa: E731
+        result = run_sweep(sweep_of(tmp_path / "s", OPTUNA), engine, watch)
+        assert result.n_done == 20
+        assert len(seen) == 2, "of three batches"
+    assert not seen & {worker.pid for worker in multiprocessing.active_children()}
+
+
+def test_no_more_workers_than_work(tmp_path: Path) -> None:
+    seen: list[int] = []
+    search = {"kind": "list", "trials": [{"x": 0.1, "seconds": 0.2}, {"x": 0.2}]}
+    engine = partial(run_locally, trial=TRIAL, n_workers=50)
+    watch = lambda done, of, last: seen.append(len(multiprocessing.active_children()))  # noqa: E731
+    run_sweep(sweep_of(tmp_path / "s", search, seeds=(1,)), engine, watch)
+    assert max(seen) == 2
+
+
+def test_what_an_engine_says_is_not_told_as_writing(tmp_path: Path) -> None:
+    def lost(tasks: Sequence[Any]) -> Any:
+        raise ConnectionError("no cluster at nowhere:1")
+
+    with pytest.raises(ConnectionError, match="no cluster at nowhere:1"):
+        run(tmp_path / "s", GRID, lost)
+
+
+def test_what_failed_before_a_stop_is_forgotten_when_it_has_a_result(tmp_path: Path) -> None:
+    run(tmp_path / "s", GRID)
+    folder = sweep_of(tmp_path / "s", GRID)
+    folder.write_failed({str(folder.path / "0123456789ab" / "1"): "it failed once"})
+    assert run_sweep(folder, in_process).faults == {}
+    assert not (tmp_path / "s" / "failed.json").exists()
+
+
+def test_an_experiment_that_changes_while_it_is_swept(tmp_path: Path) -> None:
+    folder = sweep_of(tmp_path / "s", GRID)
+    with pytest.raises(SweepError, match="has changed while this sweep ran; name another folder with --out"):
+        run_sweep(folder, in_process, base_now=lambda: "another")
+    assert not (tmp_path / "s" / "table.parquet").exists()
+    with pytest.raises(SweepError, match="has changed since this sweep began"):
+        run_sweep(folder, in_process, base_now=lambda: "hash")  # changed back: some trials are of the other
+    whole = run_sweep(sweep_of(tmp_path / "t", GRID), in_process, base_now=lambda: "hash")
+    assert whole.n_done == 12
 
 
 def test_workers_end_with_whoever_asked(tmp_path: Path) -> None:
