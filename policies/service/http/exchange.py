@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
 import msgspec
+import msgspec.inspect
 from msgspec import Struct
 
 from policies.service.core import Service
 from policies.service.http.keys import Caller
 from policies.service.messages import Problem
 from policies.service.state.group_commit import RefusedError
+from policies.strict_json import did_you_mean
 
 JSON = b"application/json"
+UNKNOWN_FIELD = re.compile(r"unknown field `([^`]+)`")
 T = TypeVar("T")
 _encoder = msgspec.json.Encoder()
 
@@ -67,6 +71,25 @@ def read(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
     try:
         return decoder.decode(body)
     except msgspec.ValidationError as fault:
-        raise RefusedError(422, "invalid", f"body: {fault}") from None
+        raise RefusedError(422, "invalid", f"body: {fault}{_nearest(str(fault), decoder.type)}") from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as fault:
         raise RefusedError(400, "malformed", f"body: expected JSON in UTF-8: {fault}") from None
+
+
+def _nearest(fault: str, of: Any) -> str:
+    """Return what a field that is not known may have meant; "" where nothing is near, or another thing is wrong."""
+    unknown = UNKNOWN_FIELD.search(fault)
+    if unknown is None:
+        return ""
+    names, to_see = set[str](), [msgspec.inspect.type_info(of)]
+    while to_see:
+        match to_see.pop():
+            case msgspec.inspect.StructType(fields=fields):
+                names |= {field.encode_name for field in fields}
+                to_see += [field.type for field in fields]
+            case msgspec.inspect.UnionType(types=types):
+                to_see += types
+            case msgspec.inspect.CollectionType(item_type=item):
+                to_see.append(item)
+    told = did_you_mean(unknown.group(1), names)
+    return f".{told}" if told else ""
