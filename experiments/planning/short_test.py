@@ -2,7 +2,9 @@
 
 Two policies meet the same simulated users, once for the length of the test and once for a year or so. The short run
 gives what an A/B test of n users an arm would see, mean and spread; the long run gives who is truly better. The chance
-that the test decides for the loser then follows from the normal law of the difference of its two means.
+that the test decides for the loser then follows from the normal law of the difference of its two means, averaged over
+what the simulation leaves open of that difference itself (assurance: O'Hagan, Stevens and Campbell, "Assurance in
+clinical trial design", Pharmaceutical Statistics 4, 2005).
 """
 
 from __future__ import annotations
@@ -102,9 +104,11 @@ class ShortTest:
             f"a chance of up to {100 * worst.for_loser:.0f} % (at {worst.users_an_arm:,} users an arm)"
         )
         is_trap = (self.short.mean > 0.0) != (self.long.mean > 0.0)
+        unclear = "" if self.short.is_clear else ", though more simulated users would have to show that"
         if is_trap:
-            return f"{told}: in the short run {loser} looks better, and more users only make the mistake surer."
-        return f"{told}; in the short run, too, {self.winner} looks better."
+            surer = f"{told}: in the short run {loser} looks better{unclear}"
+            return f"{surer}." if unclear else f"{surer}, and more users only make the mistake surer."
+        return f"{told}; in the short run, too, {self.winner} looks better{unclear}."
 
 
 def short_test(
@@ -147,13 +151,19 @@ def short_test(
     means = (float(short[0].mean()), float(short[1].mean()))
     spreads = (float(short[0].std(ddof=1)), float(short[1].std(ddof=1)))
     long = _difference(values[names[1], long_days], values[names[0], long_days])
-    decisions = tuple(decide(means, spreads, long.mean > 0.0, n, level) for n in users_an_arm)
     difference = _difference(short[1], short[0])
+    known_to = difference.standard_error
+    decisions = tuple(decide(means, spreads, long.mean > 0.0, n, level, known_to) for n in users_an_arm)
     return ShortTest(names, metric, short_days, long_days, len(short[0]), means, spreads, difference, long, decisions)
 
 
 def decide(
-    means: tuple[float, float], spreads: tuple[float, float], is_second_better: bool, users_an_arm: int, level: float
+    means: tuple[float, float],
+    spreads: tuple[float, float],
+    is_second_better: bool,
+    users_an_arm: int,
+    level: float,
+    known_to: float = 0.0,
 ) -> Decision:
     """Return what a two-sided z-test of two arms decides, and how often.
 
@@ -162,6 +172,7 @@ def decide(
         is_second_better: in the long run.
         users_an_arm: at least 2.
         level: two-sided.
+        known_to: standard error of the difference of the means; the chances are averages over it.
 
     Raises:
         ValueError: fewer than two users an arm.
@@ -170,12 +181,13 @@ def decide(
         raise ValueError(f"users_an_arm: expected at least 2, got {users_an_arm}")
     error = math.hypot(*spreads) / math.sqrt(users_an_arm)
     gain = (means[1] - means[0]) * (1.0 if is_second_better else -1.0)
-    if not error:
+    seen = math.hypot(error, known_to)  # of the difference that the test will show
+    if not seen:
         chances = (float(gain > 0.0), float(gain < 0.0))
         return Decision(users_an_arm, *chances, 1.0 - sum(chances), float(gain < 0.0))
-    z, edge = gain / error, float(norm.ppf(1.0 - level / 2.0))
-    for_winner, for_loser = float(norm.cdf(z - edge)), float(norm.cdf(-z - edge))
-    return Decision(users_an_arm, for_winner, for_loser, 1.0 - for_winner - for_loser, float(norm.cdf(-z)))
+    edge = float(norm.ppf(1.0 - level / 2.0)) * error  # beyond which the test decides
+    for_winner, for_loser = float(norm.cdf((gain - edge) / seen)), float(norm.cdf((-gain - edge) / seen))
+    return Decision(users_an_arm, for_winner, for_loser, 1.0 - for_winner - for_loser, float(norm.cdf(-gain / seen)))
 
 
 def _by_user(scenario: Scenario, sender: Sender, days: int, metric: str) -> Floats:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import difflib
 import math
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -70,7 +71,8 @@ def estimator(name: str) -> Estimator:
         ValueError: there is no such estimator; the message has the nearest.
     """
     if name not in ESTIMATORS:
-        near = difflib.get_close_matches(name, ESTIMATORS, n=1)
+        told = re.sub(r"[^a-z]+", "_", name.lower())  # tables show titles, such as Switch-DR
+        near = difflib.get_close_matches(told, ESTIMATORS, n=1)
         hint = f" Did you mean {near[0]!r}?" if near else ""
         raise ValueError(f"estimator {name!r}: expected one of {', '.join(ESTIMATORS)}.{hint}")
     return ESTIMATORS[name]

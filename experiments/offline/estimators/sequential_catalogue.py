@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -68,7 +69,8 @@ def sequential_estimator(name: str) -> SequentialEstimator:
         ValueError: there is no such estimator; the message has the nearest.
     """
     if name not in SEQUENTIAL:
-        near = difflib.get_close_matches(name, SEQUENTIAL, n=1)
+        told = re.sub(r"[^a-z]+", "_", name.lower())  # tables show titles, such as Switch-DR
+        near = difflib.get_close_matches(told, SEQUENTIAL, n=1)
         hint = f" Did you mean {near[0]!r}?" if near else ""
         raise ValueError(f"estimator {name!r}: expected one of {', '.join(SEQUENTIAL)}.{hint}")
     return SEQUENTIAL[name]

@@ -32,6 +32,20 @@ def test_chances_by_simulated_tests() -> None:
         assert found.for_winner + found.for_loser + found.undecided == pytest.approx(1.0)
 
 
+def test_chances_are_averages_over_what_the_simulation_leaves_open() -> None:
+    """Simulated truths around the simulated difference, a test of each."""
+    means, spreads, n, known_to = (1.0, 1.1), (1.0, 0.5), 200, 0.08
+    rng = np.random.default_rng(1)
+    error = math.hypot(*spreads) / math.sqrt(n)
+    truths = rng.normal(means[1] - means[0], known_to, 40_000)
+    z = (truths + rng.normal(0.0, error, 40_000)) / error
+    found = decide(means, spreads, False, n, 0.05, known_to)
+    assert found.for_loser == pytest.approx((z > norm.ppf(0.975)).mean(), abs=0.01)
+    assert found.for_winner == pytest.approx((z < -norm.ppf(0.975)).mean(), abs=0.01)
+    assert found.by_sign == pytest.approx((z > 0).mean(), abs=0.01)
+    assert found.for_loser != pytest.approx(decide(means, spreads, False, n, 0.05).for_loser, abs=0.03)
+
+
 def test_policies_that_are_alike_are_shipped_by_chance_alone() -> None:
     found = decide((1.0, 1.0), (2.0, 2.0), True, 1_000, 0.05)
     assert found.for_winner == pytest.approx(0.025)
