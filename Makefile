@@ -12,7 +12,7 @@ EXTRAS := sim ledger offline train serve sign onnx sweep ray track dev
 # The stamp carries the extras in its name, so asking for others installs them.
 STAMP := $(VENV)/.installed-$(subst $() ,-,$(strip $(EXTRAS)))
 
-DEMO := $(BIN)/kairos run ecommerce --out results/demo
+DEMO := $(BIN)/kairos run demo
 ASK := $(BIN)/python -m experiments.asking results/demo
 # A process a core, as far as four; to watch one test alone: make test PYTEST_FLAGS="-k NAME".
 PYTEST_FLAGS ?= -q -n auto --maxprocesses 4

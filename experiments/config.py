@@ -96,8 +96,10 @@ def preset_path(name: str) -> Path:
         file = Path(str(folder.joinpath(f"{name}.yaml")))
         if name in preset_names() and file.is_file():
             return file
+    from experiments.shipped import nearest
+
     known = ", ".join(preset_names()) or "none"
-    raise ConfigError([Fault(name, None, "", f"no such preset; known: {known}.{did_you_mean(name, preset_names())}")])
+    raise ConfigError([Fault(name, None, "", f"no such preset; known: {known}.{nearest(name, '.')}")])
 
 
 def read_source(

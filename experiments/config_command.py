@@ -120,8 +120,7 @@ def list_() -> None:
 def _load(source: str, settings: tuple[str, ...]) -> dict[str, Any]:
     """Return a config as plain data, every value resolved.
 
-    What it is, its `kind` says; a name that two have is the scenario's, then the experiment's, the sweep's, and the
-    training's. Only what reads that kind is imported.
+    What it is, its `kind` says; no two that come with the package share a name. Only what reads that kind is imported.
     """
     from experiments.config import load_scenario, preset_names, read_setting, scenario_tree
     from experiments.shipped import kind_written, shipped_names

@@ -40,13 +40,24 @@ def init(name: str, kind: str) -> None:
     source = _start(kind)
     text = re.sub(r"^name: .*$", f"name: {path.stem}", source.read_text("utf-8"), count=1, flags=re.MULTILINE)
     text = SCHEMA.sub(lambda found: _schema(source, found.group(1)), text, count=1)
-    from experiments.results import write_text
-
     with writing():
-        if path.exists():
-            raise click.ClickException(f"{path}: is there already, and is left as it is; give another name.")
-        write_text(path, text)
+        _write_new(path, text)
     click.echo(f"Written: {path}. Next: kairos config check {path}; kairos {STARTS[kind][2]} {path}")
+
+
+def _write_new(path: Path, text: str) -> None:
+    """Write a file that is not there yet; of two at the same moment one does, and nobody's is written over."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        file = path.open("x", encoding="utf-8")
+    except FileExistsError:
+        raise click.ClickException(f"{path}: is there already, and is left as it is; give another name.") from None
+    try:
+        with file:
+            file.write(text)
+    except OSError:
+        path.unlink(missing_ok=True)
+        raise
 
 
 def _start(kind: str) -> Path:

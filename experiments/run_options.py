@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -12,6 +13,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, TypeVar
 
 import click
+from click.core import ParameterSource
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -66,6 +68,34 @@ def with_options(
             else fault
             for fault in error.faults
         ) from None
+
+
+def asked(ctx: click.Context, *more: str, without: tuple[str, ...] = ()) -> str:
+    """Return the command as it was given, so that a person can give it again.
+
+    Args:
+        ctx: of the command.
+        more: added to it.
+        without: names of parameters that are left out.
+    """
+    names: list[str] = []
+    above: click.Context | None = ctx
+    while above is not None and above.parent is not None:
+        names.insert(0, above.info_name or "")
+        above = above.parent
+    words = ["kairos", *names]
+    for param in ctx.command.params:
+        name = param.name or ""
+        if name in without or ctx.get_parameter_source(name) is not ParameterSource.COMMANDLINE:
+            continue
+        value, is_argument = ctx.params[name], isinstance(param, click.Argument)
+        if isinstance(param, click.Option) and param.is_flag:
+            words += [param.opts[0]] if value else []
+            continue
+        for each in value if param.multiple or param.nargs == -1 else [value]:
+            parts = each if isinstance(each, tuple) else (each,)
+            words += [*([] if is_argument else [param.opts[0]]), *map(str, parts)]
+    return shlex.join([*words, *more])
 
 
 def output_folder(out: Path | None, name: str) -> Path:

@@ -8,8 +8,16 @@ from pathlib import Path
 from experiments.faults import ConfigError, Fault
 from experiments.yaml_source import read_yaml
 from simulator.config import did_you_mean
-from simulator.presets import preset_folders
+from simulator.presets import preset_folders, preset_names
 
+# Folder below `configs`: what lies there, and the command that takes it.
+KINDS = {
+    ".": ("a scenario", "simulate"),
+    "experiments": ("an experiment", "run"),
+    "sweeps": ("a sweep", "sweep"),
+    "training": ("a training", "train"),
+    "logs": ("a mapping of logs", "evaluate"),
+}
 _KIND = re.compile(r"^kind: *([a-z-]+)", re.MULTILINE)
 
 
@@ -44,8 +52,18 @@ def shipped_path(folder: str, name: str, what: str) -> Path:
     for each in preset_folders():
         if name in names:
             return Path(str(each.joinpath(folder, f"{name}.yaml")))
-    known = ", ".join(names) or "none"
-    raise ConfigError([Fault(name, None, "", f"no such {what}; known: {known}.{did_you_mean(name, names)}")])
+    raise ConfigError(
+        [Fault(name, None, "", f"no such {what}; known: {', '.join(names) or 'none'}.{nearest(name, folder)}")]
+    )
+
+
+def nearest(name: str, folder: str) -> str:
+    """Return what a name that is not in a folder may mean: one of another kind, or one that is near; "" for neither."""
+    names = {each: preset_names() if each == "." else shipped_names(each) for each in KINDS}
+    for other, (kind, command) in KINDS.items():
+        if other != folder and name in names[other]:
+            return f" {name!r} is {kind}, for kairos {command}."
+    return did_you_mean(name, names[folder])
 
 
 def shipped_title(path: Path) -> str:

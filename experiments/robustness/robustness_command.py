@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import shlex
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
-from click.core import ParameterSource
 
 from experiments.run_options import (
+    asked,
     choose_threads,
     chosen_scenario,
     output_folder,
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from experiments.robustness.trial import Size
     from simulator.config import Scenario
 
+BESIDE = "robustness"  # in a run's folder, where its report looks
 PAGE, MATRIX, TURNS = "robustness.html", "matrix.parquet", "sensitivity.parquet"
 MOST_COLUMNS = 4  # of policies that fit into 80 letters
 
@@ -92,16 +93,17 @@ def robustness(
     if asked_policy is not None:
         _require_known("--policy", asked_policy, [one.name for one in who if one.name != against])
     choose_threads(threads)
-    folder = output_folder(out or _beside(sources), f"robustness-{home.name}")
+    folder = output_folder(_place(out, sources), f"robustness-{home.name}")
     size, kept = Size(users, seed), folder / KEPT
-    ctx = click.get_current_context()
+    command = asked(click.get_current_context(), "--out", str(folder), without=("out", "threads"))
     with writing():
         found = matrix(places, who, against, size, kept, telling(f"{len(places)} worlds", "days"))
         turned = None
         if is_sensitive:
             left = () if patterns else unmoved
             turned = _turned(home, found, who, asked_policy, against, moving, left, size, kept)
-        _write(folder, found, turned, robustness_page(found, turned, _command(ctx, folder), same, _versions()))
+        _write(folder, found, turned, robustness_page(found, turned, command, same, _versions()))
+        _tell_the_run(folder)
     _print(found, turned, same, folder)
 
 
@@ -117,11 +119,47 @@ def _home(sources: tuple[Path, ...], scenario: str | None, days: int | None) -> 
     return chosen_scenario(str(file) if scenario is None else scenario, None, days, None, ())
 
 
-def _beside(sources: tuple[Path, ...]) -> Path | None:
-    """Return where the report of a run looks, if the only source is a run's folder."""
+def _place(out: Path | None, sources: tuple[Path, ...]) -> Path | None:
+    """Return where to write; None: where no SOURCE has a place for it.
+
+    By default it is where the report of a run looks, if the only source is a run's folder. What a run has found itself
+    is part of it, and stays.
+    """
     from experiments.robustness.contestants import is_run
 
-    return sources[0] / "robustness" if len(sources) == 1 and is_run(sources[0]) else None
+    if out is None:
+        is_alone = len(sources) == 1 and is_run(sources[0])
+        return sources[0] / BESIDE if is_alone and not _is_its_own(sources[0] / BESIDE) else None
+    if _is_its_own(out):
+        raise click.UsageError(f"--out: {out} is part of a finished run, which stays as it is; name another folder.")
+    return out
+
+
+def _is_its_own(folder: Path) -> bool:
+    """Return whether a run has been in other worlds itself, and keeps there what it found."""
+    from experiments.run.manifest import MANIFEST
+
+    try:
+        told = json.loads((folder.parent / MANIFEST).read_text("utf-8"))
+        return any(name.startswith(f"{folder.name}/") for name in told["files"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
+def _tell_the_run(folder: Path) -> None:
+    """Write the page of the run whose folder this lies in anew, so that it shows what was found."""
+    from experiments.report.reading import ReportError
+    from experiments.report.run_page import write_run_page
+    from experiments.run.folder import REPORT
+    from experiments.run.manifest import MANIFEST
+
+    run = folder.parent
+    if folder.name != BESIDE or not (run / MANIFEST).is_file():
+        return
+    try:
+        write_run_page(run, run / REPORT)
+    except ReportError as error:
+        click.echo(f"The run's own page was left as it is: {error}", err=True)
 
 
 def _require_known(option: str, name: str, known: Sequence[str]) -> None:
@@ -192,23 +230,6 @@ def _print(found: Matrix, turned: Sensitivity | None, same: Sequence[str], folde
 def _gain(found: Matrix, world: str, policy: str) -> str:
     gain = found.cells[world, policy].over_silence
     return "" if gain is None else f"{gain.mean:+.3f} ±{gain.high - gain.mean:.3f}"
-
-
-def _command(ctx: click.Context, folder: Path) -> str:
-    """Return the command that does this again, with what was not given left out."""
-    parts = ["kairos", "robustness", *map(str, ctx.params["sources"])]
-    for option in ctx.command.params:
-        name = option.name or ""
-        source = ctx.get_parameter_source(name)
-        if option.param_type_name != "option" or name in ("out", "threads") or source is ParameterSource.DEFAULT:
-            continue
-        value = ctx.params[name]
-        if isinstance(value, bool):
-            parts += [option.opts[0]] if value else []
-            continue
-        for each in value if isinstance(value, tuple) else (value,):
-            parts += [option.opts[0], str(each)]
-    return shlex.join([*parts, "--out", str(folder)])
 
 
 def _versions() -> str:

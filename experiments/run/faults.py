@@ -6,6 +6,8 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from experiments.faults import ConfigError
+
 
 class RunError(ValueError):
     """A run that cannot go on, or a folder that is none; the message says what to do."""
@@ -28,3 +30,14 @@ def told_by(what: object) -> Iterator[None]:
         raise RunError(
             f"cannot write {error.filename or what}: {error.strerror or os.strerror(error.errno or 0)}"
         ) from None
+
+
+@contextmanager
+def told_of_stages() -> Iterator[None]:
+    """Tell what a stage refuses, such as an estimator, an export or a checkpoint, as a RunError."""
+    try:
+        yield
+    except (ConfigError, RunError):
+        raise
+    except ValueError as error:
+        raise RunError(str(error)) from error

@@ -18,11 +18,13 @@ While it is made it is `.<seed>.unfinished`, beside where it will be; a run that
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import shutil
 import sys
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +63,7 @@ class RunFolder:
         self.final = final
         self.experiment = experiment
         self.path = unfinished(final)
+        self._since = 0.0
 
     @property
     def is_complete(self) -> bool:
@@ -83,7 +86,17 @@ class RunFolder:
                 if self.final.exists():  # another process finished it meanwhile, and made way
                     raise RunError(f"{self.final}: another run has just finished it.")
                 self._begin()
-                yield self.path
+                self._since = time.monotonic()
+                try:
+                    yield self.path
+                except BaseException:
+                    self._keep_time()
+                    raise
+
+    def spent(self) -> tuple[str, float]:
+        """Return when the run began, and the seconds that it has taken, without sittings that were killed."""
+        begun = _begun(self.path)
+        return begun["started"], begun["seconds"] + time.monotonic() - self._since
 
     def finish(self) -> None:
         """Clear away what only the making needed, and give the folder its name: the last act."""
@@ -98,7 +111,7 @@ class RunFolder:
         versions = library_versions()
         begun = self.path / BEGUN
         if begun.exists():
-            there = json.loads(begun.read_text("utf-8"))
+            there = _begun(self.path)
             differ = [f"{name} {old}" for name, old in there["versions"].items() if versions.get(name) != old]
             if there["config"] != config or differ:
                 began = f"by other versions ({', '.join(differ)})" if differ else "with another config"
@@ -108,7 +121,28 @@ class RunFolder:
             write_text(self.path / POLICIES / f"{name}.json", text)
         write_scenario(self.path, self.experiment.scenario)
         write_text(self.path / CONFIG, config)
-        write_json(begun, {"config": config, "versions": versions})  # last: it says that a run began
+        now = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
+        told = {"config": config, "versions": versions, "started": now, "seconds": 0.0}
+        write_json(begun, told)  # last: it says that a run began
+
+    def _keep_time(self) -> None:
+        """Write how long a sitting took that was stopped; on a full disk it is forgotten."""
+        with suppress(OSError, RunError):
+            _, seconds = self.spent()
+            write_json(self.path / BEGUN, _begun(self.path) | {"seconds": round(seconds, 1)})
+
+
+def _begun(path: Path) -> dict[str, Any]:
+    """Return what was written when a run began.
+
+    Raises:
+        RunError: it cannot be read.
+    """
+    try:
+        told: dict[str, Any] = json.loads((path / BEGUN).read_text("utf-8"))
+        return {"started": "unknown", "seconds": 0.0} | told
+    except (ValueError, TypeError):
+        raise RunError(f"{path / BEGUN}: damaged; remove {path} to begin again.") from None
 
 
 def unfinished(final: Path) -> Path:

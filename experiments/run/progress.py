@@ -25,7 +25,8 @@ class Progress:
     ) -> None:
         self.is_interrupted = is_interrupted
         self._n_stages, self._is_quiet = n_stages, is_quiet
-        self._place, self._stage, self._began, self._told = 0, "", 0.0, 0.0
+        self._place, self._stage, self._told = 0, "", 0.0
+        self._first: tuple[float, float] | None = None  # time and what was done at the stage's first sign
 
     def stage(self, what: str) -> None:
         """Begin a stage.
@@ -35,8 +36,7 @@ class Progress:
         """
         self.stop_if_asked()
         self._place += 1
-        self._stage, self._began = what, time.monotonic()
-        self._told = self._began
+        self._stage, self._first, self._told = what, None, time.monotonic()
         self.say(what)
 
     def say(self, words: str) -> None:
@@ -54,13 +54,21 @@ class Progress:
         self.tell(done, of, words)
 
     def tell(self, done: float, of: float, words: str = "") -> None:
-        """Tell as `far` does, without asking whether to stop."""
+        """Tell as `far` does, without asking whether to stop.
+
+        The rate is that since the stage's first sign of life: what is compiled before it says nothing of the rest.
+        """
         now = time.monotonic()
-        if 0 < done < of and now - self._told >= SECONDS_BETWEEN_WORDS:
+        if not 0 < done < of:
+            return
+        if self._first is None:
+            self._first = (now, done)
+        if now - self._told >= SECONDS_BETWEEN_WORDS:
             self._told = now
-            left = (now - self._began) / done * (of - done)
+            since, before = self._first
+            left = f", about {(now - since) / (done - before) * (of - done):.0f} s left" if done > before else ""
             tail = f", {words}" if words else ""
-            self.say(f"{self._stage}: {100 * done / of:.0f} %, about {left:.0f} s left{tail}")
+            self.say(f"{self._stage}: {100 * done / of:.0f} %{left}{tail}")
 
     def stop_if_asked(self) -> None:
         """Raise Interrupted where the run is to stop."""

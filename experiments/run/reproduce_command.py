@@ -42,7 +42,7 @@ def reproduce(ctx: click.Context, folder: Path, threads: int | None, is_json: bo
             found = run_again(folder, Path(work), is_interrupted=is_interrupted, is_quiet=is_json)
     except Interrupted:
         ctx.exit(INTERRUPTED)
-    except RunError as error:
+    except (RunError, ModuleNotFoundError) as error:
         raise click.ClickException(str(error)) from None
     if is_json:
         click.echo(json.dumps({"is_equal": found.is_equal, **vars(found)}, indent=1))

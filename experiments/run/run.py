@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,7 +9,7 @@ from pathlib import Path
 from experiments.report.run_page import write_run_page
 from experiments.results import write_json
 from experiments.run.config import TrainedAgent, TunedBaseline
-from experiments.run.faults import told_by
+from experiments.run.faults import told_by, told_of_stages
 from experiments.run.folder import PICTURES, REPORT, SUMMARY, RunFolder
 from experiments.run.manifest import FORMAT, MANIFEST, commit, hashes, library_versions, machine
 from experiments.run.measures import write_measures
@@ -46,13 +44,13 @@ def run_experiment(
 
     Raises:
         ConfigError: a training cannot be built so.
-        RunError: the folder cannot be written, or belongs to something else.
+        RunError: the folder cannot be written, or belongs to something else; a stage refuses what it is to do.
         Interrupted: somebody asked; what is done is kept.
     """
-    config, began, started = experiment.config, time.monotonic(), dt.datetime.now(dt.UTC)
+    config = experiment.config
     progress = Progress(n_stages(experiment), is_interrupted, is_quiet=is_quiet)
     where = RunFolder(final, experiment)
-    with where.held() as folder, told_by(folder), one_blas_thread():
+    with where.held() as folder, told_by(folder), told_of_stages(), one_blas_thread():
         contenders = ready(experiment, folder, progress)
         runs = judged(experiment, contenders, folder, progress)
         evaluations = {name: run.evaluation for name, run in runs.items()}
@@ -67,6 +65,7 @@ def run_experiment(
         write_measures(folder, config.reference, contenders, runs)
         write_json(folder / SUMMARY, found)
         draw_overview(folder / PICTURES / OVERVIEW, KeptRun(folder, {}))
+        started, seconds = where.spent()
         manifest = {
             "format": FORMAT,
             "kind": "experiment",
@@ -76,8 +75,8 @@ def run_experiment(
             "versions": library_versions(),
             "commit": commit(),
             "machine": machine(),
-            "started": started.isoformat(timespec="seconds"),
-            "duration_s": round(time.monotonic() - began, 1),
+            "started": started,
+            "duration_s": round(seconds, 1),
             "files": hashes(folder),
         }
         write_json(folder / MANIFEST, manifest)

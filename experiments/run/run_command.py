@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from experiments.run_options import choose_threads, interruptible, output_folder, plain_console, with_options
+from experiments.run_options import asked, choose_threads, interruptible, output_folder, plain_console, with_options
 
 if TYPE_CHECKING:
     from experiments.run.readers import KeptRun
@@ -74,11 +73,7 @@ def run(
 
             click.echo(f"MLflow run: {log_run(kept, mlflow_uri)}", err=True)
     except Interrupted:
-        again = ["kairos", "run", config]
-        again += [part for setting in settings for part in ("--set", setting)]
-        again += [] if seed is None else ["--seed", str(seed)]
-        again += [] if out is None else ["--out", str(out)]
-        click.echo(f"Interrupted; what is done is kept. To go on: {shlex.join(again)}", err=True)
+        click.echo(f"Interrupted; what is done is kept. To go on: {asked(ctx)}", err=True)
         ctx.exit(INTERRUPTED)
     except (RunError, ModuleNotFoundError) as error:
         raise click.ClickException(str(error)) from None
@@ -107,17 +102,10 @@ def _require_mlflow() -> None:
 
 
 def _run(experiment: Experiment, folder: Path, *, is_quiet: bool) -> None:
-    from experiments.faults import ConfigError
-    from experiments.run.faults import RunError
     from experiments.run.run import run_experiment
 
     with interruptible("Stopping after what is at hand; Ctrl-C again stops at once.") as is_interrupted:
-        try:
-            run_experiment(experiment, folder, is_interrupted=is_interrupted, is_quiet=is_quiet)
-        except (ConfigError, RunError):
-            raise
-        except ValueError as error:  # of a stage: an estimator, an export, a checkpoint
-            raise click.ClickException(str(error)) from None
+        run_experiment(experiment, folder, is_interrupted=is_interrupted, is_quiet=is_quiet)
 
 
 def print_run(kept: KeptRun, summary: dict[str, Any], *, is_there: bool = False) -> None:

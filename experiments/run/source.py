@@ -1,6 +1,6 @@
 """An experiment from YAML or from plain data: every fault at once, its scenario's and its agents' among them.
 
-experiment = load_experiment("ecommerce", {"seed": 3})
+experiment = load_experiment("demo", {"seed": 3})
 experiment.hash, experiment.scenario
 again = experiment_of(experiment.to_data())  # in another process
 """

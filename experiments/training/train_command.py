@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import os
-import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from experiments.run_options import choose_threads, interruptible, output_folder, plain_console, writing
+from experiments.run_options import asked, choose_threads, interruptible, output_folder, plain_console, writing
 
 if TYPE_CHECKING:
     from experiments.training.course import Course, Watcher
@@ -72,7 +71,7 @@ def train(
     except FolderError as error:
         raise click.ClickException(str(error)) from None
     if result is None:
-        again = _same_command(config, folder.path, settings, seed, steps, begun)
+        again = asked(ctx, "--out", str(folder.path), "--resume", without=("out", "is_resuming"))
         click.echo(f"Interrupted. To go on: {again}", err=True)
         ctx.exit(INTERRUPTED)
     if is_json:
@@ -137,20 +136,6 @@ def _run(plan: Plan, folder: TrainingFolder, is_resuming: bool, *, is_quiet: boo
             raise
         except ValueError as error:
             raise click.ClickException(str(error)) from None
-
-
-def _same_command(
-    config: str, folder: Path, settings: tuple[str, ...], seed: int | None, steps: int | None, begun: Path | None
-) -> str:
-    parts = ["kairos", "train", config]
-    if begun is not None:
-        parts += ["--begin-with", str(begun)]
-    for setting in settings:
-        parts += ["--set", setting]
-    for option, value in (("--seed", seed), ("--steps", steps)):
-        if value is not None:
-            parts += [option, str(value)]
-    return shlex.join([*parts, "--out", str(folder), "--resume"])
 
 
 def _print(plan: Plan, folder: TrainingFolder, result: Result) -> None:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from click.core import ParameterSource
 
-from experiments.run_options import output_folder, plain_console, telling, writing
+from experiments.run_options import asked, output_folder, plain_console, telling, writing
 
 if TYPE_CHECKING:
     from experiments.offline.evaluation import OfflineEvaluation
@@ -165,8 +163,8 @@ def evaluate(
     with writing():
         write_json(folder / RESULT, result)
         draw_evaluation(folder / PICTURE, found)
-        asked = _asked(click.get_current_context())
-        write_text(folder / PAGE, page(found, folder / PICTURE, asked, card, replays, calibration))
+        command = asked(click.get_current_context(), without=("out", "as_json"))
+        write_text(folder / PAGE, page(found, folder / PICTURE, command, card, replays, calibration))
     if as_json:
         click.echo(json.dumps(result, indent=2))
     else:
@@ -265,23 +263,6 @@ def _print_card(card: ReportCard) -> None:
         cells = (f"{mark.truth:.4g}", *mark.cells())
         table.add_row(mark.title, mark.policy, *cells)
     console.print(table)
-
-
-def _asked(context: click.Context) -> str:
-    """Return the command that was given, without where it wrote to."""
-    words = ["kairos", "evaluate"]
-    for param in context.command.params:
-        value, source = context.params[param.name or ""], context.get_parameter_source(param.name or "")
-        if source is not ParameterSource.COMMANDLINE or param.name in ("out", "as_json"):
-            continue
-        if isinstance(param, click.Argument):
-            words.append(str(value))
-        elif isinstance(param, click.Option) and param.is_flag:
-            words.append(param.opts[0])
-        elif isinstance(param, click.Option):
-            for each in value if param.multiple else [value]:
-                words += [param.opts[0], *(map(str, each) if isinstance(each, tuple) else [str(each)])]
-    return shlex.join(words)
 
 
 def _require_fitting(

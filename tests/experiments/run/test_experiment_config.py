@@ -5,12 +5,17 @@ from __future__ import annotations
 import itertools
 import json
 import typing
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
+from threading import Barrier
 
+import click
 import pytest
 
 from experiments.evaluation.tuned_baselines import KINDS
 from experiments.faults import ConfigError
+from experiments.init_command import _write_new
 from experiments.offline.estimators.sequential_catalogue import SEQUENTIAL
 from experiments.run.config import BaselineKind, EstimatorName, Form
 from experiments.run.luck import APART, PURPOSES, USERS_A_SEED, first_user, training_seed
@@ -264,6 +269,22 @@ def test_init_writes_a_start_that_checks_clean(kind: str, tmp_path: Path, monkey
     assert again.exit_code == 1
     assert again.stderr == "Error: first-try.yaml: is there already, and is left as it is; give another name.\n"
     assert Path("first-try.yaml").read_text("utf-8") == text
+
+
+def test_of_two_inits_at_the_same_moment_one_writes(tmp_path: Path) -> None:
+    path, ready, wrote = tmp_path / "new" / "my.yaml", Barrier(8), []
+
+    def write(number: int) -> None:
+        ready.wait()
+        with suppress(click.ClickException):
+            _write_new(path, f"name: {number}\n" * 2_000)
+            wrote.append(number)
+
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(write, range(8)))
+    assert len(wrote) == 1
+    assert path.read_text("utf-8") == f"name: {wrote[0]}\n" * 2_000
+    assert list(path.parent.iterdir()) == [path]
 
 
 def test_init_refuses_what_is_no_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -44,6 +44,17 @@ def test_words_come_now_and_then_with_the_time_left(
         "[1/2] tuning: 25 %, about 18 s left, cap",
         "[1/2] tuning: 50 %, about 12 s left, cap",
     ]
+    now = 200.0
+    progress.stage("evaluating")
+    now = 260.0  # the first minute was compiling
+    progress.far(1.0, 24.0)
+    now = 266.0
+    progress.far(7.0, 24.0)
+    assert capsys.readouterr().err.splitlines() == [
+        "[2/2] evaluating",
+        "[2/2] evaluating: 4 %",
+        "[2/2] evaluating: 29 %, about 17 s left",
+    ]
     quiet = Progress(1, is_quiet=True)
     quiet.stage("x")
     assert capsys.readouterr().err == ""

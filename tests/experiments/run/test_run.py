@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import errno
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -20,7 +22,7 @@ from experiments.evaluation.outcomes import Evaluation
 from experiments.faults import ConfigError
 from experiments.run import folder as folder_module
 from experiments.run.faults import Interrupted, RunError
-from experiments.run.folder import BEGUN, LOCK, unfinished
+from experiments.run.folder import BEGUN, LOCK, RunFolder, unfinished
 from experiments.run.manifest import must_reproduce
 from experiments.run.readers import read_run
 from experiments.run.run import run_experiment
@@ -242,6 +244,47 @@ def test_ctrl_c_is_told_with_the_command_that_goes_on(tmp_path: Path, monkeypatc
     assert "Interrupted; what is done is kept. To go on: kairos run quick --set horizon_days=8" in done.stderr
     assert done.stderr.rstrip().endswith(f"--out '{tmp_path / 'a b'}'")
     assert done.stdout == ""
+    more = ("--seed", "2", "--threads", "1", "--mlflow", "sqlite:///a b.db", "--json")
+    done = kairos("run", "quick", *more, "--out", str(tmp_path))
+    again = f"kairos run quick --seed 2 --out {tmp_path} --threads 1 --mlflow 'sqlite:///a b.db' --json"
+    assert done.stderr.splitlines()[-1] == f"Interrupted; what is done is kept. To go on: {again}"
+
+
+def test_what_a_stage_refuses_is_told(tmp_path: Path, copied: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By `kairos run` and `kairos reproduce` alike, and without a traceback."""
+    from experiments.run import run as run_module
+
+    def refuse(*_: Any, **__: Any) -> None:
+        raise ValueError("states: expected some, got none")
+
+    monkeypatch.setattr(run_module, "judged", refuse)
+    for command in (("run", "quick", *SETTINGS, "--out", str(tmp_path / "new")), ("reproduce", str(copied))):
+        done = kairos(*command)
+        assert done.exit_code == 1
+        assert done.stderr.splitlines()[-1] == "Error: states: expected some, got none"
+
+
+def test_the_time_of_all_sittings_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 1000.0
+    monkeypatch.setattr("experiments.run.folder.time.monotonic", lambda: now)
+    folder = RunFolder(tmp_path / "1", small())
+
+    def sitting(seconds: float) -> None:
+        nonlocal now
+        with folder.held():
+            now += seconds
+            raise Interrupted
+
+    with pytest.raises(Interrupted):
+        sitting(60.0)
+    with folder.held():
+        now += 5.0
+        started, seconds = folder.spent()
+    assert seconds == 65.0
+    assert dt.datetime.fromisoformat(started) <= dt.datetime.now(dt.UTC)
+    (folder.path / BEGUN).write_text("{", "utf-8")
+    with pytest.raises(RunError, match=r"begun.json: damaged; remove .* to begin again"), folder.held():
+        pass
 
 
 # ----------------------------------------------------------------------------------------- what must not be overwritten
@@ -343,3 +386,29 @@ def test_faults_of_options_are_told_by_their_names() -> None:
     assert done.stderr == "--seed: seed: expected a whole number <= 4095, got 5000\n"
     with pytest.raises(ConfigError, match=r"--set: evaluation.n_user: unknown key. Did you mean 'n_users'\?"):
         tiny(evaluation__n_user=3)
+
+
+@pytest.mark.parametrize(
+    "n_bytes", [20_000, 90_000, *(pytest.param(n, marks=pytest.mark.proof) for n in (2_000, 8_000, 40_000, 200_000))]
+)
+def test_a_disk_that_fills_up_on_the_way(n_bytes: int, undisturbed: Path, tmp_path: Path) -> None:
+    """A file that cannot grow is what a full disk is to whoever writes it: wherever that is, it is told, goes on."""
+    command = [sys.executable, "-m", "experiments.cli", "run", "quick", *SETTINGS, "--out", str(tmp_path)]
+    command += [part for name in ("offline", "exports", "robustness") for part in ("--set", f"{name}=")]
+    limits = (n_bytes, n_bytes)
+    done = subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, limits),
+        check=False,
+    )
+    final = tmp_path / small().place
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    told = done.stderr.splitlines()
+    assert told[-1] == f"Error: cannot write {unfinished(final)}: File too large"
+    assert told[-2].startswith("[")  # what it was doing
+    assert not final.exists()
+    assert subprocess.run(command, capture_output=True, check=False).returncode == 0
+    assert reproduced(final) == reproduced(undisturbed)
