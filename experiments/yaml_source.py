@@ -12,6 +12,7 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 import yaml
@@ -217,7 +218,9 @@ class _Loader(yaml.SafeLoader):
         return super().compose_node(parent, index)
 
 
+@lru_cache(maxsize=64)
 def _compose(text: str) -> yaml.Node | None:
+    """Return a text's nodes, which nobody changes; a sweep reads the same files for each of its settings."""
     loader = _Loader(text)
     try:
         return loader.get_single_node()

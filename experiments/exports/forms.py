@@ -7,12 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from experiments.results import whole_file, write_json, write_text
-from policies.document import Document
-
 if TYPE_CHECKING:
     from agents.distil.lessons import Visit
     from experiments.exports.certificate import Certificate
+    from policies.document import Document
 
 SUFFIXES = {
     "document": ".json", "network": ".json", "python": ".py", "sql": ".sql", "onnx": ".onnx",
@@ -89,6 +87,8 @@ def written(document: Document, form: str) -> str | bytes:
 
 def write_form(target: Path, content: str | bytes) -> None:
     """Write a form whole or not at all."""
+    from experiments.results import whole_file, write_text
+
     if isinstance(content, str):
         write_text(target, content)
         return
@@ -103,5 +103,7 @@ def write_certificate(certificate: Certificate, named: Callable[[str], Path]) ->
         certificate: of a student.
         named: returns the path for a suffix.
     """
+    from experiments.results import write_json, write_text
+
     write_json(named(".json"), certificate.to_dict())
     write_text(named(".md"), certificate.to_markdown())

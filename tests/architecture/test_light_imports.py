@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from experiments.cli import COMMANDS
 from tests.architecture.imports import ROOT
 
 HEAVY = frozenset(
@@ -97,13 +98,15 @@ LIGHT_COMMANDS: dict[tuple[str, ...], set[str]] = {
     ("config", "check", "quick"): {"pydantic"},  # an experiment, with a bandit in it
     ("config", "check", "users-maskable-ppo"): {"pydantic"},
     ("config", "show", "quick"): {"pydantic"},
+    ("config", "check", "quick-sweep"): {"pydantic"},
+    ("config", "check", "hillstrom"): {"pydantic"},
     ("config", "list"): {"pydantic"},
-    ("run", "--help"): set(),
-    ("reproduce", "--help"): set(),
-    ("init", "--help"): set(),
-    ("results", "--help"): set(),
-    ("results", "compare", "--help"): set(),
+    ("config", "schema", "experiment"): {"pydantic"},
     ("results", "list", str(ROOT / "docs")): set(),
+    **{(name, "--help"): set() for name in COMMANDS},
+    **{("results", name, "--help"): set() for name in ("list", "show", "compare")},
+    **{("policy", name, "--help"): set() for name in ("check", "show", "seal", "sign", "verify", "keys")},
+    **{("plan-test", name, "--help"): set() for name in ("rate", "amount", "short-test")},
 }
 
 
