@@ -74,6 +74,11 @@ class TrainedAgent(Model):
     credit: Credit | None = Field(None, description="bandits only: what a decision is credited with; null: its hour")
     training: Schedule
 
+    @property
+    def is_oracle(self) -> bool:
+        """Whether it is shown the hidden state of users, as nobody is who sends."""
+        return any(lens.kind == "oracle" for lens in self.environment.lenses)
+
     @model_validator(mode="after")
     def _fits_its_agent(self) -> Self:
         if misfits := misfits_of_agent(self.agent, self.credit, self.environment.lenses):

@@ -24,7 +24,7 @@ from experiments.evaluation.watched_tables import (
 )
 from experiments.results import whole_file
 from experiments.run.folder import MEASURES, USERS
-from experiments.run.stages.contenders import Ready
+from experiments.run.stages.contenders import ORACLE, Ready
 from experiments.run.stages.evaluating import Judged
 from simulator.records import NANO
 
@@ -126,7 +126,8 @@ def difference_of(ours: tuple[Floats, Floats], theirs: tuple[Floats, Floats]) ->
 def curve_columns(contenders: Sequence[Ready], runs: Mapping[str, Judged], reference: str) -> dict[str, list[Any]]:
     """Return one row an evaluation of a training: EUR a user over silence, on the training's own held-out users.
 
-    Where silence takes part, a last row has what the reference brings over it, on the experiment's users.
+    Where silence takes part, last rows have what the reference brings over it, and the best of those who see the
+    hidden state, `oracle`, on the experiment's users.
     """
     rows: dict[str, list[Any]] = {name: [] for name in ("contender", "step", "value_eur", "low", "high")}
 
@@ -140,11 +141,17 @@ def curve_columns(contenders: Sequence[Ready], runs: Mapping[str, Judged], refer
             for n_steps, value, low, high in zip(*map(contender.curve.column, columns), strict=True):
                 add(contender.name, int(n_steps), float(value), float(low), float(high))
     silent = next((contender.name for contender in contenders if contender.kind == "silence"), None)
-    if silent is not None and reference != silent:
-        gain = difference_of(
-            terms(runs[reference].evaluation, "value_eur"), terms(runs[silent].evaluation, "value_eur")
-        )
-        add("reference", None, gain.mean, gain.low, gain.high)
+    if silent is None:
+        return rows
+
+    def over_silence(name: str) -> Estimate:
+        return difference_of(terms(runs[name].evaluation, "value_eur"), terms(runs[silent].evaluation, "value_eur"))
+
+    levels = {} if reference == silent else {"reference": over_silence(reference)}
+    oracles = [over_silence(contender.name) for contender in contenders if contender.kind == ORACLE]
+    levels |= {ORACLE: max(oracles, key=lambda gain: gain.mean)} if oracles else {}
+    for level, gain in levels.items():
+        add(level, None, gain.mean, gain.low, gain.high)
     return rows
 
 

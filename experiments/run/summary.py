@@ -7,16 +7,16 @@ from typing import Any
 
 from experiments.compare import Difference, Estimate
 from experiments.evaluation.outcomes import Evaluation, paired
-from experiments.run.config import ExperimentConfig
+from experiments.run.config import ExperimentConfig, TrainedAgent
 
-NO_OTHER = "Nobody but the reference took part, so there is nothing to compare."
+NO_OTHER = "Nobody but the reference took part that could be let out, so there is nothing to compare."
 
 
 def summary(config: ExperimentConfig, evaluations: Mapping[str, Evaluation], scenario: str) -> dict[str, Any]:
     """Return the answer as plain data.
 
     Where several contend, the best is chosen by every other user, and told by the rest: among many, the best on the
-    users that it was chosen by is also the luckiest.
+    users that it was chosen by is also the luckiest. Who sees the hidden state cannot be let out, and is not the best.
 
     Args:
         config: of the experiment.
@@ -24,7 +24,8 @@ def summary(config: ExperimentConfig, evaluations: Mapping[str, Evaluation], sce
         scenario: its name.
     """
     reference = evaluations[config.reference]
-    others = {name: run for name, run in evaluations.items() if name != config.reference}
+    oracles = {each.name for each in config.contenders if isinstance(each, TrainedAgent) and each.is_oracle}
+    others = {name: run for name, run in evaluations.items() if name != config.reference and name not in oracles}
     about = {
         "kind": "experiment-summary",
         "version": 1,

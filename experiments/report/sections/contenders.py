@@ -9,6 +9,7 @@ from experiments.report.page import Section, figures, missing, table
 from experiments.report.reading import OPT_OUTS, VALUE, RunFolder, difference, interval, known
 from experiments.report.words import NO_BREAK, digits_for, is_clear, number, share
 
+ORACLE = "oracle"  # the kind of who sees the hidden state
 # outcome: heading, how many users a figure is of, digits; None: a share in per cent
 _COLUMNS = {
     "sends": ("sends a user", 1, 2),
@@ -27,7 +28,9 @@ def value_against_opt_outs(run: RunFolder) -> Section:
     spots = [
         Spot(policy, _row(policy, run.outcome(policy, OPT_OUTS), 100), _row(policy, run.outcome(policy, VALUE), 1))
         for policy in run.policies
+        if run.outcome(policy, VALUE).get("kind") != ORACLE
     ]
+    left_out = [policy for policy in run.policies if run.outcome(policy, VALUE).get("kind") == ORACLE]
     spots = [spot for spot in spots if math.isfinite(spot.x.value) and math.isfinite(spot.y.value)]
     if not spots:
         return Section(title, missing("The outcomes were not measured, so there is nothing to weigh."), name)
@@ -39,7 +42,8 @@ def value_against_opt_outs(run: RunFolder) -> Section:
         y_label="value, EUR a user",
         caption="Up and to the left is better. The dashed front joins those whom nobody beats in both; bars are 95 % "
         "intervals of each mean, over users. Differences between policies are sharper than these bars show, since all "
-        "met the same users with the same luck: see the table.",
+        "met the same users with the same luck: see the table."
+        + (f" Left out, since it sees the hidden state of users: {', '.join(left_out)}." if left_out else ""),
     )
     return Section(title, figures([picture]), name)
 

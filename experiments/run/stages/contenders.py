@@ -32,6 +32,8 @@ from experiments.training.train import build, run
 from policies.codec import read, write
 from policies.document import Document
 
+ORACLE = "oracle"
+
 
 @dataclass(frozen=True, eq=False)
 class Ready:
@@ -39,7 +41,7 @@ class Ready:
 
     Attributes:
         name: in tables.
-        kind: silence, baseline, bandit, reinforcement or document.
+        kind: silence, baseline, bandit, reinforcement, document, or oracle: a learner that sees the hidden state.
         agent: None: silence.
         how: it is asked: arguments of `evaluate`.
         document: its policy; None where a document has no words for it, and of silence.
@@ -59,6 +61,8 @@ class Ready:
 def kind_in_tables(contender: Contender) -> str:
     """Return what tables call a contender's kind."""
     if isinstance(contender, TrainedAgent):
+        if contender.is_oracle:
+            return ORACLE
         return "bandit" if is_bandit(kind_of(contender.agent)) else "reinforcement"
     return contender.kind
 

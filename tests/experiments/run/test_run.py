@@ -152,6 +152,27 @@ def test_the_answer_is_told_by_users_that_it_was_not_chosen_by(finished: Path) -
     assert f"95 %: {found['difference']['low_95']:+.3f}" in found["answer"]
 
 
+def test_who_sees_the_hidden_state_is_held_beside_and_never_the_best(tmp_path: Path) -> None:
+    agent = tiny().to_data()["contenders"][2]
+    lenses = [*agent["environment"]["lenses"], {"kind": "oracle"}]
+    oracle = agent | {"name": "knows", "environment": agent["environment"] | {"lenses": lenses}}
+    contenders = [{"kind": "silence", "name": "silence"}, agent, oracle]
+    experiment = small(contenders=contenders, reference="linear-thompson")
+    run_experiment(experiment, tmp_path / "1")
+    run = read_run(tmp_path / "1")
+    kinds = dict(run.measures("outcomes").select("policy", "kind").iter_rows())
+    assert kinds == {"silence": "silence", "linear-thompson": "bandit", "knows": "oracle"}
+    assert run.summary["best"] == "silence"  # though the other may have brought more
+    [level] = run.measures("curves").filter(contender="oracle").to_dicts()
+    users = {name: pl.read_parquet(run.folder / "users" / f"{name}.parquet") for name in ("knows", "silence")}
+    knows, silence = (users[name]["expected_nano"].to_numpy() / 1e9 for name in ("knows", "silence"))
+    assert level["value_eur"] == pytest.approx((knows - silence).mean())
+    assert not (run.folder / "policies" / "knows.json").exists()
+    page = (run.folder / "report.html").read_text("utf-8")
+    assert "Left out, since it sees the hidden state of users: knows." in page
+    assert "Not known here: optimum." in page
+
+
 def evaluation(name: str, values: list[float], opt_outs: list[int]) -> Evaluation:
     zero = np.zeros(len(values), np.int64)
     arrays = dict.fromkeys(
@@ -180,7 +201,7 @@ def test_the_answer_in_words() -> None:
     alone = summary(config, {"cap": flat}, "shop")
     assert (alone["best"], alone["answer"]) == (
         None,
-        "Nobody but the reference took part, so there is nothing to compare.",
+        "Nobody but the reference took part that could be let out, so there is nothing to compare.",
     )
     assert answer.__doc__
 
