@@ -16,6 +16,14 @@ if TYPE_CHECKING:
     from experiments.run.source import Experiment
 
 INTERRUPTED = 130
+# What a person may look for in a run's folder.
+BESIDE = {
+    "measures": "tables",
+    "policies": "policies",
+    "ledger": "the log",
+    "exports": "exports",
+    "robustness": "other worlds",
+}
 
 
 @click.command(short_help="Run an experiment: train, judge, export, report.")
@@ -127,4 +135,5 @@ def print_run(kept: KeptRun, summary: dict[str, Any], *, is_there: bool = False)
     report = kept.folder / REPORT
     where = f"Report: {report}" if report.is_file() else f"Pictures: {kept.folder / 'pictures'}"
     console.print(Text(where), soft_wrap=True)
-    console.print(Text(f"Beside it: tables, policies, the log, exports: {kept.folder}"), soft_wrap=True)
+    there = [words for name, words in BESIDE.items() if (kept.folder / name).is_dir()]
+    console.print(Text(f"Beside it: {', '.join(there)}: {kept.folder}"), soft_wrap=True)
