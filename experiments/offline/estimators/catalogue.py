@@ -14,6 +14,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import TypeVar
 
 import numpy as np
 
@@ -23,6 +24,7 @@ from experiments.offline.estimators.terms import Terms
 from experiments.offline.logs.logged import Floats
 from experiments.offline.weighed import Weighed
 
+Row = TypeVar("Row")
 QUANTILES = (0.5, 0.8, 0.9, 0.95, 0.99, 0.999)  # of the weights, that a dial may be set to; and infinity
 
 
@@ -70,12 +72,21 @@ def estimator(name: str) -> Estimator:
     Raises:
         ValueError: there is no such estimator; the message has the nearest.
     """
-    if name not in ESTIMATORS:
+    return row_of(name, ESTIMATORS)
+
+
+def row_of(name: str, rows: Mapping[str, Row]) -> Row:
+    """Return a catalogue's row.
+
+    Raises:
+        ValueError: there is no such estimator; the message has the nearest.
+    """
+    if name not in rows:
         told = re.sub(r"[^a-z]+", "_", name.lower())  # tables show titles, such as Switch-DR
-        near = difflib.get_close_matches(told, ESTIMATORS, n=1)
+        near = difflib.get_close_matches(told, rows, n=1)
         hint = f" Did you mean {near[0]!r}?" if near else ""
-        raise ValueError(f"estimator {name!r}: expected one of {', '.join(ESTIMATORS)}.{hint}")
-    return ESTIMATORS[name]
+        raise ValueError(f"estimator {name!r}: expected one of {', '.join(rows)}.{hint}")
+    return rows[name]
 
 
 def estimated(name: str, weighed: Weighed) -> tuple[Terms, float | None]:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from types import MappingProxyType
 from typing import Literal
 
+from experiments.offline.estimators.catalogue import row_of
 from experiments.offline.estimators.marginalised import marginalised_is
 from experiments.offline.estimators.sequential import (
     direct_method,
@@ -68,9 +67,4 @@ def sequential_estimator(name: str) -> SequentialEstimator:
     Raises:
         ValueError: there is no such estimator; the message has the nearest.
     """
-    if name not in SEQUENTIAL:
-        told = re.sub(r"[^a-z]+", "_", name.lower())  # tables show titles, such as Switch-DR
-        near = difflib.get_close_matches(told, SEQUENTIAL, n=1)
-        hint = f" Did you mean {near[0]!r}?" if near else ""
-        raise ValueError(f"estimator {name!r}: expected one of {', '.join(SEQUENTIAL)}.{hint}")
-    return SEQUENTIAL[name]
+    return row_of(name, SEQUENTIAL)
