@@ -46,9 +46,13 @@ def list_(ctx: click.Context, folder: Path, is_json: bool) -> None:
         ]
         click.echo(json.dumps(shown, indent=1))
     elif runs:
-        from experiments.run.tables import runs_table
+        from experiments.run.tables import run_lines
 
-        plain_console().print(runs_table(runs, answers))
+        console = plain_console()
+        for run, answer in zip(runs, answers, strict=True):
+            head, words = run_lines(run, answer)
+            console.print(head, soft_wrap=True)
+            console.print(words)
     elif not faults:
         click.echo(f"No runs below {folder}; kairos run makes one.")
     for fault in faults:

@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from rich import box
+from rich.padding import Padding
 from rich.table import Table
+from rich.text import Text
 
 if TYPE_CHECKING:
     import polars as pl
@@ -48,15 +50,13 @@ def gain_words(row: dict[str, Any]) -> str:
     return f"{row['difference']:+.3f} ({row['difference_low']:+.3f} to {row['difference_high']:+.3f})"
 
 
-def runs_table(runs: Sequence[KeptRun], answers: Sequence[str]) -> Table:
-    """Return one row a run: where it is, when it was made, how long it took, what it answered."""
-    table = Table("run", "began", "seconds", "answer", box=box.SIMPLE_HEAD, pad_edge=False)
-    for run, answer in zip(runs, answers, strict=True):
-        began = str(run.manifest.get("started", ""))[:16].replace("T", " ")
-        seconds = run.manifest.get("duration_s")
-        shown = f"{seconds:,.0f}" if isinstance(seconds, int | float) else ""
-        table.add_row(f"{run.name}/{run.hash}/{run.seed}", began, shown, answer)
-    return table
+def run_lines(run: KeptRun, answer: str) -> tuple[Text, Padding]:
+    """Return what a list says of a run: its folder, to be copied, when it was made and how long it took; its answer."""
+    about = [run.name, str(run.manifest.get("started", ""))[:16].replace("T", " ")]
+    seconds = run.manifest.get("duration_s")
+    about += [f"{seconds:,.0f} s"] if isinstance(seconds, int | float) else []
+    head = Text.assemble((str(run.folder), "bold"), f"  {', '.join(part for part in about if part)}")
+    return head, Padding(Text(answer), (0, 0, 0, 2))
 
 
 def comparison_table(found: pl.DataFrame, names: Sequence[str]) -> Table:
