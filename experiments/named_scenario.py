@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from experiments.config import load_scenario
 from experiments.faults import ConfigError, Fault
@@ -31,10 +32,40 @@ def named_scenario(written: Source, folder: Path, section: Place = ()) -> tuple[
         return None, []
     is_typed = written.place((*section, "scenario")).file == OPTION
     option = dotted((*section, "settings"))
+    values, places, faults = _settings(written, settings, (*section, "settings"))
     try:
-        return load_scenario(file_of(name, Path() if is_typed else folder), settings, option=option), []
+        scenario = load_scenario(file_of(name, Path() if is_typed else folder), values, option=option)
     except ConfigError as error:
-        return None, [_as_of(fault, written, name, section, option) for fault in error.faults]
+        return None, [*faults, *(_as_of(fault, written, name, section, places) for fault in error.faults)]
+    return (None if faults else scenario), faults
+
+
+def _settings(
+    written: Source, settings: dict[str, Any], at: Place
+) -> tuple[dict[str, Any], dict[str, Place], list[Fault]]:
+    """Return the values that settings write, by dotted path, where each stands, and what is said twice.
+
+    A path may be written in one (`behaviour.fatigue.fatigue_hours: 24`) or as sections in each other. An option wins.
+    """
+    values: dict[str, Any] = {}
+    places: dict[str, Place] = {}
+    faults = []
+
+    def add(section: dict[str, Any], here: Place, above: str) -> None:
+        for key, value in section.items():
+            path, place = f"{above}{key}", (*here, key)
+            if isinstance(value, dict) and value:
+                add(value, place, f"{path}.")
+                continue
+            if path in values and written.place(place).file != OPTION:
+                if written.place(places[path]).file != OPTION:
+                    before = written.place(places[path]).line
+                    faults.append(written.fault(place, f"{path} is written on line {before} already"))
+                continue
+            values[path], places[path] = value, place
+
+    add(settings, at, "")
+    return values, places, faults
 
 
 def file_of(name: str, folder: Path) -> str | Path:
@@ -43,10 +74,11 @@ def file_of(name: str, folder: Path) -> str | Path:
     return folder / name if is_path else name
 
 
-def _as_of(fault: Fault, written: Source, name: str, section: Place, option: str) -> Fault:
+def _as_of(fault: Fault, written: Source, name: str, section: Place, places: dict[str, Place]) -> Fault:
     """Return a scenario's fault as one of the config where the config is to blame: a setting, or the name."""
+    option = dotted((*section, "settings"))
     if fault.file == option:
-        at = written.fault((*section, "settings", fault.path), fault.message)
+        at = written.fault(places.get(fault.path, (*section, "settings", fault.path)), fault.message)
         return replace(at, path=f"{option}.{fault.path}")
     if fault.file == name and fault.line is None:
         return written.fault((*section, "scenario"), f"{name}: {fault.message}")

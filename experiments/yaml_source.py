@@ -10,7 +10,7 @@ from __future__ import annotations
 import datetime as dt
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
@@ -131,9 +131,11 @@ def read_setting(text: str, option: str = "--set") -> tuple[str, Any]:
 def override(source: Source, overrides: Mapping[str, object], option: str) -> None:
     """Write values over a source, each at its dotted path; entries of lists go by index or by name.
 
-    Sections that are not there are made. What cannot be written is added to the faults of the source.
+    A section is written over value by value, so that what it does not say stays as it is; one that says its `kind` is
+    another thing, and takes the place of what was there. Sections that are not there are made. What cannot be written
+    is added to the faults of the source.
     """
-    for text, value in overrides.items():
+    for text, value in leaves_of(overrides):
         path = _resolve(source, text, option)
         if path is None:
             continue
@@ -144,6 +146,16 @@ def override(source: Source, overrides: Mapping[str, object], option: str) -> No
         for part in path[:-1]:
             node = node[part]
         node[path[-1]] = _plain(value, path, source)
+
+
+def leaves_of(section: Mapping[str, object], above: str = "") -> Iterator[tuple[str, object]]:
+    """Yield what a section says, each value with its dotted path; sections with a `kind` are values."""
+    for key, value in section.items():
+        path = f"{above}{key}"
+        if isinstance(value, Mapping) and value and "kind" not in value:
+            yield from leaves_of(value, f"{path}.")
+        else:
+            yield path, value
 
 
 def _resolve(source: Source, text: str, option: str) -> Path | None:
@@ -167,7 +179,7 @@ def _resolve(source: Source, text: str, option: str) -> Path | None:
                 problem = f"no entry of the list is named {part!r}.{hint}"
         elif not isinstance(node, dict):
             problem = f"{dotted(path) or source.file} is not a section, so it has no {part!r}"
-        elif not is_last and part not in node:
+        elif not is_last and node.get(part) is None:
             node[part] = {}
             source.places[(*path, part)] = Place(option, None)
         if problem:
