@@ -21,12 +21,12 @@ from simulator.compiled import on_threads
 from simulator.config import Scenario
 from simulator.environments.lenses.layer import Lens
 from simulator.environments.lenses.wrap import wrap
-from simulator.environments.vector import NotifyVectorEnv
+from simulator.environments.vector import Infos, NotifyVectorEnv
 from simulator.records import MONEY, Metric, Status
 
 STEPS_A_LOOK = 24  # at how far all have come
 CHUNK_USERS = 4096  # 20 MB of seats and views, and enough rows a step that Python's share is small
-_NOT_ORDERS = [k for k, part in enumerate(MONEY) if part not in (Metric.MARGIN, Metric.DISCOUNT)]
+NOT_ORDERS = [k for k, part in enumerate(MONEY) if part not in (Metric.MARGIN, Metric.DISCOUNT)]
 COUNTS = {
     "sends": (Metric.SENDS,),
     "opens": (Metric.OPENS,),
@@ -52,6 +52,7 @@ def evaluate(
     chunk_users: int = CHUNK_USERS,
     on_day: Callable[[int, int], None] | None = None,
     watcher: Watcher | None = None,
+    on_step: Callable[[NotifyVectorEnv, Infos], None] | None = None,
     **arguments: Any,
 ) -> Evaluation:
     """Run an agent over users, from the first decision of each to its end.
@@ -70,6 +71,7 @@ def evaluate(
         chunk_users: users side by side. Of an agent that draws, another number draws otherwise.
         on_day: called with days done of all days to do, over all chunks.
         watcher: a new one, that sees what happens by day, hour and segment; it changes nothing.
+        on_step: called after each step of a chunk with its environment and infos.
         arguments: of `NotifyVectorEnv`: `n_slots`, `horizon_days`, `epoch_hours`, `mode`, `trigger`, ...
 
     Raises:
@@ -83,7 +85,7 @@ def evaluate(
     with threads_or_all(n_threads):
         for start in range(0, n_users, chunk_users):
             env = NotifyVectorEnv(min(chunk_users, n_users - start), scenario, autoresets=False, **arguments)
-            for days, all_days in _lives(env, lenses, agent, seed + start, is_exploring, watcher):
+            for days, all_days in _lives(env, lenses, agent, seed + start, is_exploring, watcher, on_step):
                 if on_day is not None:
                     chunk, n_chunks = start // chunk_users, -(-n_users // chunk_users)
                     on_day(chunk * all_days + days, n_chunks * all_days)
@@ -103,6 +105,7 @@ def _lives(
     seed: int,
     is_exploring: bool,
     watcher: Watcher | None,
+    on_step: Callable[[NotifyVectorEnv, Infos], None] | None,
 ) -> Iterator[tuple[int, int]]:
     """Let everybody at the seats live to the end; yield the days that all have behind them, and how many there are."""
     seen: Any = wrap(env, *lenses) if lenses else env
@@ -121,7 +124,9 @@ def _lives(
         if agent is not None and len(rows):
             actions[rows] = agent.act(observations[rows], masks[rows] != 0, rng, is_exploring=is_exploring).actions
         wishes = None if watcher is None else watcher.wished(env, actions)
-        observations = seen.step(actions)[0]
+        observations, _, _, _, infos = seen.step(actions)
+        if on_step is not None:
+            on_step(env, infos)
         if watcher is not None:
             watcher.stepped(env, wishes)
         n_steps += 1
@@ -161,7 +166,7 @@ def _outcomes(env: NotifyVectorEnv, name: str, seed: int) -> Evaluation:
         seed=seed,
         n_days=n_days,
         value_nano=money.sum(axis=1),
-        expected_nano=money[:, _NOT_ORDERS].sum(axis=1) + tally["expected_nano"],
+        expected_nano=money[:, NOT_ORDERS].sum(axis=1) + tally["expected_nano"],
         churns=(users["status"] != Status.PRESENT).astype(np.int64),
         retained=(users["last_session_hours"] >= begins_last).astype(np.int64),
         **sums,

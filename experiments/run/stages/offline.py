@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from experiments.compare import Estimate
+from experiments.evaluation.discounted import Discounted
 from experiments.evaluation.evaluate import evaluate
 from experiments.evaluation.watched_tables import mean_of
 from experiments.offline.estimators.sequential_catalogue import SEQUENTIAL
@@ -35,7 +36,6 @@ from policies.document import Document, Epsilon, Rules
 from policies.ledger import LedgerWriter
 from simulator.config import Scenario
 from simulator.environments.vector import NotifyVectorEnv
-from simulator.records import NANO
 
 USERS_AT_ONCE = 4096
 TABLE = "offline"
@@ -153,14 +153,16 @@ def _target(contender: Ready, observations: Any, eligible: Any) -> Floats:
 def _truth(experiment: Experiment, contender: Ready, world: Scenario, about: OfflineSettings) -> Estimate:
     """Return what the contender's document brings when it decides, on the users of the evaluation.
 
-    The document, and as often as the log decides: that is what the log is asked about.
+    The document, as often as the log decides, and later money worth less: that is what the log is asked about. Orders
+    are taken at their expectation, which is the same value with less luck.
     """
     agent = None if contender.document is None else deciding(contender.document)
-    run = evaluate(
+    earned = Discounted(about.discount_per_day)
+    evaluate(
         agent, world, about.n_users, first_user(experiment.config.seed, "evaluation"), name=contender.name,
-        n_slots=experiment.config.n_slots, epoch_hours=world.calendar.epoch_hours,
+        n_slots=experiment.config.n_slots, epoch_hours=world.calendar.epoch_hours, on_step=earned,
     )  # fmt: skip
-    return mean_of(run.value_nano / NANO)
+    return mean_of(earned.by_user())
 
 
 def _rows(name: str, found: OfflineEvaluation, truth: Estimate, about: OfflineSettings) -> list[_Row]:
