@@ -18,7 +18,9 @@ import numpy as np
 import polars as pl
 import pytest
 
+from agents.distil.lessons import States
 from experiments.evaluation.outcomes import Evaluation
+from experiments.exports.states import visited
 from experiments.faults import ConfigError
 from experiments.run import folder as folder_module
 from experiments.run.faults import Interrupted, RunError
@@ -27,10 +29,13 @@ from experiments.run.manifest import must_reproduce
 from experiments.run.readers import read_run
 from experiments.run.run import run_experiment
 from experiments.run.source import Experiment, load_experiment
+from experiments.run.stages import exports as exports_stage
 from experiments.run.summary import answer, summary
 from experiments.run.trial import run_trial
 from policies.decide import load
-from tests.experiments.run.tiny import FILES, MEASURES, SETTINGS, contents, kairos, tiny
+from policies.document import Document
+from simulator.config import Scenario
+from tests.experiments.run.tiny import CHANGES, FILES, MEASURES, SETTINGS, contents, kairos, tiny
 
 
 def small(**more: object) -> Experiment:
@@ -81,6 +86,20 @@ def test_the_manifest_knows_every_file_that_must_reproduce(finished: Path, exper
     assert run.manifest["versions"]["numpy"] == np.__version__
     assert run.manifest["machine"]["cores"] == os.cpu_count()
     assert run.damage() == []
+
+
+def test_each_round_of_distillation_meets_other_users(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where more users are learned from than the certificate tries, too."""
+    met: list[int] = []
+
+    def watched(document: Document, scenario: Scenario, n_users: int, seed: int, **arguments: Any) -> States:
+        met.extend(range(seed, seed + n_users))
+        return visited(document, scenario, n_users, seed, **arguments)
+
+    monkeypatch.setattr(exports_stage, "visited", watched)
+    few = {"exports.forms": ["tree"], "exports.learn_users": 16, "exports.n_users": 4, "exports.contenders": ["cap"]}
+    run_experiment(load_experiment("quick", CHANGES | {"offline": None, "robustness": None} | few), tmp_path / "1")
+    assert len(met) == len(set(met)) == 3 * 16
 
 
 def test_measures_are_of_the_same_users(finished: Path) -> None:
