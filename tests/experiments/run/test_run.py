@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from experiments.exports.states import visited
 from experiments.faults import ConfigError
 from experiments.run import folder as folder_module
 from experiments.run.faults import Interrupted, RunError
-from experiments.run.folder import BEGUN, LOCK, RunFolder, unfinished
+from experiments.run.folder import BEGUN, LOCK, WORK, RunFolder, unfinished
 from experiments.run.manifest import must_reproduce
 from experiments.run.readers import read_run
 from experiments.run.run import run_experiment
@@ -450,3 +451,38 @@ def test_a_disk_that_fills_up_on_the_way(n_bytes: int, undisturbed: Path, tmp_pa
     assert not final.exists()
     assert subprocess.run(command, capture_output=True, check=False).returncode == 0
     assert reproduced(final) == reproduced(undisturbed)
+
+
+def test_a_disk_that_is_full_at_the_end(undisturbed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever cannot be given its name, the run's folder last of all: it is told, what is done is kept, it goes on."""
+    final = tmp_path / small().place
+    work = unfinished(final)
+    late = [work / "measures" / "harm.parquet", work / "summary.json", work / "pictures" / "overview.png"]
+    full, replace, rename = final, Path.replace, Path.rename
+
+    def refusing(give_name: Callable[[Path, Path], Path]) -> Callable[[Path, Path], Path]:
+        def give(path: Path, target: Path) -> Path:
+            if target == full:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path), None, str(target))
+            return give_name(path, target)
+
+        return give
+
+    monkeypatch.setattr(Path, "replace", refusing(replace))
+    monkeypatch.setattr(Path, "rename", refusing(rename))
+    command = ["run", "quick", *SETTINGS, "--out", str(tmp_path)]
+    command += [part for name in ("offline", "exports", "robustness") for part in ("--set", f"{name}=")]
+    for full in (*late, work / "manifest.json", work / "report.html", final):
+        done = kairos(*command)
+        assert done.exit_code == 1
+        assert done.stderr.splitlines()[-1].startswith(f"Error: cannot write {full.parent}{os.sep}.")
+        assert done.stderr.endswith(": No space left on device\n")
+        assert not final.exists()
+        assert not list(work.rglob("*.partial"))
+        assert json.loads((work / BEGUN).read_text("utf-8"))["seconds"] > 0.0
+        assert len(list((work / WORK).glob("*.npz"))) == 3  # nobody is judged again
+    full = tmp_path
+    assert kairos(*command).exit_code == 0
+    assert reproduced(final) == reproduced(undisturbed)
+    assert not [name for name in contents(final) if "/." in f"/{name}"]
+    assert list(final.parent.iterdir()) == [final]
