@@ -22,7 +22,7 @@ import pytest
 from agents.distil.lessons import States
 from experiments.evaluation.outcomes import Evaluation
 from experiments.exports.states import visited
-from experiments.faults import ConfigError
+from experiments.faults import ConfigError, Fault
 from experiments.run import folder as folder_module
 from experiments.run.faults import Interrupted, RunError
 from experiments.run.folder import BEGUN, LOCK, WORK, RunFolder, unfinished
@@ -291,18 +291,40 @@ def test_ctrl_c_is_told_with_the_command_that_goes_on(tmp_path: Path, monkeypatc
     assert done.stderr.splitlines()[-1] == f"Interrupted; what is done is kept. To go on: {again}"
 
 
-def test_what_a_stage_refuses_is_told(tmp_path: Path, copied: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ctrl_c_pressed_twice_is_told_as_well(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from experiments.run import run as run_module
+
+    def stop(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(run_module, "ready", stop)
+    done = kairos("run", "quick", "--json", "--out", str(tmp_path))
+    assert done.exit_code == 130
+    assert done.stderr == f"Interrupted; what is done is kept. To go on: kairos run quick --out {tmp_path} --json\n"
+
+
+@pytest.mark.parametrize(
+    ("refusal", "told"),
+    [
+        (ValueError("states: expected some, got none"), "Error: states: expected some, got none"),
+        (ModuleNotFoundError("torch is not installed"), "Error: torch is not installed"),
+        (ConfigError([Fault("my.yaml", 3, "agent.x", "unknown key")]), "my.yaml:3: agent.x: unknown key"),
+    ],
+)
+def test_what_a_stage_refuses_is_told(
+    refusal: Exception, told: str, tmp_path: Path, copied: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """By `kairos run` and `kairos reproduce` alike, and without a traceback."""
     from experiments.run import run as run_module
 
     def refuse(*_: Any, **__: Any) -> None:
-        raise ValueError("states: expected some, got none")
+        raise refusal
 
-    monkeypatch.setattr(run_module, "judged", refuse)
+    monkeypatch.setattr(run_module, "ready", refuse)
     for command in (("run", "quick", *SETTINGS, "--out", str(tmp_path / "new")), ("reproduce", str(copied))):
         done = kairos(*command)
         assert done.exit_code == 1
-        assert done.stderr.splitlines()[-1] == "Error: states: expected some, got none"
+        assert done.stderr.splitlines()[-1] == told
 
 
 def test_the_time_of_all_sittings_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
