@@ -38,3 +38,14 @@ def advantages(teacher: Document, observations: npt.NDArray[Any], masks: Bools) 
         scale = teacher.exploration.temperature if isinstance(teacher.exploration, Softmax) else 1.0
         found = (wished - wished[:, :1]) / scale
     return np.where(masks, found, -np.inf)
+
+
+def graded_in(teacher: Document) -> str:
+    """Return in words what the unit of `advantages` is."""
+    if isinstance(teacher.model, Mixture) or isinstance(teacher.exploration, Thompson):
+        return "the log of its odds against silence, not EUR"
+    if isinstance(teacher.model, Rules):
+        return "1 for what it chooses and -1 for the rest, not EUR"
+    own = "its own preference, which is in EUR only where it was made to reckon in EUR"
+    way = teacher.exploration
+    return f"{own}, over its temperature of {way.temperature:g}" if isinstance(way, Softmax) else own

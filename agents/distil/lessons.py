@@ -21,6 +21,7 @@ from policies.document import Document, Epsilon, Exploration, Greedy, Mixture, M
 from policies.inputs import LOCAL_HOUR, N_CHANNELS, Input, decode, encode, inputs
 from policies.vocabulary import N_SLOT_FEATURES
 
+ONE_POINT = "one_point_is"  # where a scorecard's origin says what a point is worth
 DIGITS = 3  # of a threshold: what people can read
 
 

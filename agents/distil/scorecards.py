@@ -16,7 +16,7 @@ import numpy.typing as npt
 from sklearn.isotonic import isotonic_regression
 from sklearn.tree import DecisionTreeRegressor
 
-from agents.distil.lessons import Lessons, Visit, drawn_as, learned, looked_at, readable
+from agents.distil.lessons import ONE_POINT, Lessons, Visit, drawn_as, learned, looked_at, readable
 from agents.distil.monotone import FATIGUE
 from policies.batch.seen import Floats
 from policies.document import Binned, Document, Exploration, Scorecard, Softmax
@@ -77,7 +77,7 @@ def distilled_scorecard(
     def fit(found: Lessons) -> Scorecard:
         nonlocal unit
         model, unit = _fitted(found, teacher.n_slots, settings)
-        origin["one_point_is"] = f"{unit:.4g} of what the teacher grades by"
+        origin[ONE_POINT] = f"{unit:.4g} of what the teacher grades by"
         return model
 
     def drawing(_: object) -> Exploration:

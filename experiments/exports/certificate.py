@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from agents.baselines.document_agent import DocumentAgent
-from agents.distil.advantages import advantages
-from agents.distil.lessons import States
+from agents.distil.advantages import advantages, graded_in
+from agents.distil.lessons import ONE_POINT, States
 from agents.distil.monotone import FATIGUE
 from agents.problem import vocabulary_problem
 from experiments.compare import Difference
@@ -63,6 +63,7 @@ class Certificate:
         risen: states of those tried in which more fatigue raised the student's wish to send.
         tried: states in which fatigue was raised.
         worst: by loss, the greatest first.
+        one_point_is: of a scorecard, what a point is worth to its teacher, and in what unit; of others None.
     """
 
     teacher: str
@@ -83,6 +84,7 @@ class Certificate:
     risen: int
     tried: int
     worst: tuple[WorstCase, ...]
+    one_point_is: str | None = None
 
     @property
     def is_monotone(self) -> bool:
@@ -106,6 +108,8 @@ class Certificate:
         data = {name: getattr(self, name) for name in self.__dataclass_fields__}
         data["value_lost_eur"] = self.value_lost_eur.to_dict()
         data["worst"] = [vars(case) for case in self.worst]
+        if self.one_point_is is None:
+            del data["one_point_is"]
         return {"kind": "certificate", "version": 1, "in_words": self.in_words(), **data}
 
     def to_markdown(self) -> str:
@@ -123,6 +127,8 @@ class Certificate:
             ("teacher", f"`{self.teacher_hash}`"),
             ("student", f"`{self.student_hash}`"),
         ]
+        if self.one_point_is is not None:
+            rows.append(("one point is", self.one_point_is))
         lines = ["# Certificate", "", self.in_words(), "", "| | |", "|---|---|"]
         lines += [f"| {what} | {found} |" for what, found in rows]
         lines += ["", "## Where it departs at the greatest price", ""]
@@ -202,7 +208,14 @@ def certify(
         risen=risen,
         tried=tried,
         worst=_worst(wished[rows, best] - wished[rows, did], best, did, states, teacher.n_slots),
+        one_point_is=_one_point(teacher, student),
     )
+
+
+def _one_point(teacher: Document, student: Document) -> str | None:
+    """Return what a point of a distilled scorecard is worth, as far as its teacher's document tells."""
+    told = student.trained_on.get(ONE_POINT)
+    return None if told is None else f"{told}: {graded_in(teacher)}"
 
 
 def _half(on_day: Callable[[int, int], None], place: int) -> Callable[[int, int], None]:

@@ -12,6 +12,7 @@ from pydantic import Field, JsonValue, SerializeAsAny, model_validator
 
 from agents.kinds import Credit
 from agents.settings import Settings
+from experiments.run.luck import MOST_LEARNED
 from experiments.training.config import Envs, Lens, Schedule, misfits_of_agent
 from simulator.config import MisfitError, Model, did_you_mean
 from simulator.config_fields import SlotName
@@ -149,7 +150,7 @@ class Exports(Model):
     contenders: tuple[SlotName, ...] | None = Field(None, description="whose; null: the best one's")
     leaves: int = Field(32, ge=2, le=250, description="of a distilled tree")
     depth: int = Field(6, ge=1, le=20, description="of a distilled tree")
-    learn_users: Users = Field(512, description="whose states are learned from, a round")
+    learn_users: int = Field(512, ge=2, le=MOST_LEARNED, description="whose states are learned from, a round")
     n_users: Users = Field(4096, description="of the certificate's trial")
 
 

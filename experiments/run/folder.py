@@ -1,4 +1,4 @@
-"""The folder of a run: made under a hidden name, and given its own as the last act, so that it is whole or not there.
+"""The folder of a run: made under a hidden name, and given its own when all is there, so that it is whole or not there.
 
 | path | what |
 |---|---|
@@ -99,11 +99,16 @@ class RunFolder:
         return begun["started"], begun["seconds"] + time.monotonic() - self._since
 
     def finish(self) -> None:
-        """Clear away what only the making needed, and give the folder its name: the last act."""
-        shutil.rmtree(self.path / WORK, ignore_errors=True)
-        for path in (self.path / BEGUN, *self.path.rglob(LOCK)):
-            path.unlink(missing_ok=True)
+        """Give the folder its name, and then clear away what only the making needed.
+
+        In this order: where the name cannot be given, nothing of what is done is lost; and while there is a lock under
+        the old name, another process that comes just then does not begin anew. What cannot be cleared away is hidden.
+        """
         self.path.rename(self.final)
+        shutil.rmtree(self.final / WORK, ignore_errors=True)
+        with suppress(OSError):
+            for path in (self.final / BEGUN, *self.final.rglob(LOCK)):
+                path.unlink(missing_ok=True)
 
     def _begin(self) -> None:
         """Write what is run; of a run that began before, require that it is the same by the same versions."""

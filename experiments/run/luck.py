@@ -11,6 +11,7 @@ from typing import Literal
 Purpose = Literal["tuning", "evaluation", "log", "learning", "certificate", "worlds"]
 PURPOSES: tuple[Purpose, ...] = ("tuning", "evaluation", "log", "learning", "certificate", "worlds")
 USERS_A_SEED = 2**20
+MOST_LEARNED = USERS_A_SEED // 4  # users of a round of distillation, which has three
 APART = 10**12  # beyond all seeds of trainings, and of what a search for baselines takes beside its own
 
 
@@ -22,3 +23,15 @@ def training_seed(seed: int) -> int:
 def first_user(seed: int, purpose: Purpose) -> int:
     """Return the seed of the users that an experiment meets for a purpose."""
     return (1 + PURPOSES.index(purpose)) * APART + seed * USERS_A_SEED
+
+
+def first_learned(seed: int, round_: int, learn_users: int, n_users: int) -> int:
+    """Return the seed of the users that a round of distillation learns from; no two rounds share one.
+
+    Args:
+        seed: of the experiment.
+        round_: 0 first.
+        learn_users: whose states are learned from, a round; at most MOST_LEARNED.
+        n_users: of the certificate's trial; rounds lie as far apart, where that is enough.
+    """
+    return first_user(seed, "learning") + round_ * min(max(n_users, learn_users), MOST_LEARNED)

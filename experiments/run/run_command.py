@@ -80,7 +80,7 @@ def run(
             from experiments.run.mlflow_writer import log_run
 
             click.echo(f"MLflow run: {log_run(kept, mlflow_uri)}", err=True)
-    except Interrupted:
+    except (Interrupted, KeyboardInterrupt):  # asked once, or twice
         click.echo(f"Interrupted; what is done is kept. To go on: {asked(ctx)}", err=True)
         ctx.exit(INTERRUPTED)
     except (RunError, ModuleNotFoundError) as error:

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from experiments.cli import COMMANDS
+from policies.codec import write
+from policies.document import Document, Rules, Send
 from tests.architecture.imports import ROOT
 
 HEAVY = frozenset(
@@ -114,6 +116,13 @@ LIGHT_COMMANDS: dict[tuple[str, ...], set[str]] = {
 def test_a_command_loads_only_what_it_needs(arguments: tuple[str, ...]) -> None:
     loaded = modules_loaded_by(COMMAND.format(arguments=list(arguments)), ROOT)
     assert loaded & HEAVY == LIGHT_COMMANDS[arguments]
+
+
+@pytest.mark.parametrize("name", ["check", "show"])
+def test_looking_at_a_policy_loads_nothing_heavy(name: str, tmp_path: Path) -> None:
+    path = tmp_path / "policy.json"
+    path.write_text(write(Document("rested", 4, Rules((), Send(("push",))))), "utf-8")
+    assert modules_loaded_by(COMMAND.format(arguments=["policy", name, str(path)]), ROOT) & HEAVY == set()
 
 
 def test_registering_environments_loads_gymnasium_and_numpy_alone() -> None:

@@ -13,7 +13,7 @@ from experiments.exports.forms import DISTILLED, SUFFIXES, Student, distilled, w
 from experiments.exports.states import visited
 from experiments.results import write_text
 from experiments.run.folder import EXPORTS
-from experiments.run.luck import first_user
+from experiments.run.luck import first_learned, first_user
 from experiments.run.progress import Progress
 from experiments.run.source import Experiment
 from experiments.run.stages.contenders import Ready
@@ -81,7 +81,7 @@ def _student(experiment: Experiment, contender: Ready, form: str, place: Path, p
 
     def visit(policy: Document, round_: int) -> States:
         progress.stop_if_asked()
-        first = first_user(seed, "learning") + round_ * about.n_users
+        first = first_learned(seed, round_, about.learn_users, about.n_users)
         return visited(policy, experiment.scenario, about.learn_users, first, **how)
 
     def on_day(done: int, of: int) -> None:

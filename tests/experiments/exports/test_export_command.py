@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from agents.distil.advantages import graded_in
 from experiments.cli import main
 from experiments.config import load_scenario
 from experiments.exports.certificate import certify
@@ -99,6 +100,25 @@ def test_distilled_with_a_certificate(source: Path, form: str, agreement: float)
     page = source.with_name(f"policy-{form}-certificate.md").read_text(encoding="utf-8")
     assert told["in_words"] in page
     assert told["in_words"] in done.output
+    if form != "scorecard":
+        assert "one_point_is" not in told
+        return
+    worth = policy.document.trained_on["one_point_is"]
+    assert told["one_point_is"].startswith(f"{worth}: its own preference, which is in EUR only where it was made to ")
+    assert f"| one point is | {told['one_point_is']} |\n" in page
+
+
+@pytest.mark.parametrize(
+    ("teacher", "told"),
+    [
+        (TEACHER, "its own preference, which is in EUR only where it was made to reckon in EUR"),
+        (replace(TEACHER, exploration=Softmax(0.5)), "reckon in EUR, over its temperature of 0.5"),
+        (Document("rules", 4, Rules(())), "1 for what it chooses and -1 for the rest, not EUR"),
+        (POSTERIOR, "the log of its odds against silence, not EUR"),
+    ],
+)
+def test_what_a_teacher_grades_in_is_told(teacher: Document, told: str) -> None:
+    assert graded_in(teacher).endswith(told)
 
 
 def test_the_teacher_itself_loses_nothing() -> None:

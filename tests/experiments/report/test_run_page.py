@@ -104,6 +104,14 @@ def test_a_run_that_loses_says_so(tmp_path: Path) -> None:
     assert 'class="answer note verdict-worse"' in page
 
 
+def test_what_a_point_is_is_shown_of_a_scorecard_alone(folder: Path) -> None:
+    assert "one point is" not in text_of(run_page(read_run(folder)))
+    path = folder / "exports/rules/certificate.json"
+    told = json.loads(path.read_text("utf-8")) | {"one_point_is": "0.05 of its worth"}
+    path.write_text(json.dumps(told), "utf-8")
+    assert "one point is 0.05 of its worth" in text_of(run_page(read_run(folder)))
+
+
 def test_the_matrix_is_shown_where_a_run_has_one(folder: Path) -> None:
     columns = {
         "policy": ["MaskablePPO"] * 2, "world": ["as trained", "tired twice"], "n_users": [100, 100],

@@ -9,7 +9,7 @@ import pytest
 
 from experiments.run.run import run_experiment
 from experiments.run.source import Experiment
-from tests.experiments.run.tiny import tiny
+from tests.experiments.run.tiny import small, tiny
 
 
 @pytest.fixture(scope="session")
@@ -21,6 +21,14 @@ def experiment() -> Experiment:
 def finished(experiment: Experiment, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("results") / experiment.place
     run_experiment(experiment, folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of few stages, never stopped: what one that was stopped is held against."""
+    folder = tmp_path_factory.mktemp("undisturbed") / "1"
+    run_experiment(small(), folder)
     return folder
 
 

@@ -13,12 +13,22 @@ from threading import Barrier
 import click
 import pytest
 
+from agents.distil.scorecards import ScorecardSettings
+from agents.distil.trees import TreeSettings
 from experiments.evaluation.tuned_baselines import KINDS
 from experiments.faults import ConfigError
 from experiments.init_command import _write_new
 from experiments.offline.estimators.sequential_catalogue import SEQUENTIAL
 from experiments.run.config import BaselineKind, EstimatorName, Form
-from experiments.run.luck import APART, PURPOSES, USERS_A_SEED, first_user, training_seed
+from experiments.run.luck import (
+    APART,
+    MOST_LEARNED,
+    PURPOSES,
+    USERS_A_SEED,
+    first_learned,
+    first_user,
+    training_seed,
+)
 from experiments.run.source import (
     experiment_names,
     experiment_of,
@@ -241,6 +251,18 @@ def test_seeds_of_experiments_meet_different_users() -> None:
     # A search for baselines also takes users two thousand million beside its own.
     assert first_user(4095, "tuning") + 2 * 10**9 + USERS_A_SEED < first_user(0, "evaluation")
     assert training_seed(4095) + USERS_A_SEED < APART
+
+
+@pytest.mark.parametrize("learn_users", [2, 512, 4096, MOST_LEARNED])
+@pytest.mark.parametrize("n_users", [2, 4096, 2**20])
+def test_rounds_of_distillation_meet_different_users(learn_users: int, n_users: int) -> None:
+    """Among each other, whoever is more, and none of another seed's."""
+    n_rounds = TreeSettings().rounds
+    assert n_rounds == ScorecardSettings().rounds
+    starts = [first_learned(7, round_, learn_users, n_users) for round_ in range(n_rounds)]
+    assert starts[0] == first_user(7, "learning")
+    assert all(b - a >= learn_users for a, b in itertools.pairwise(starts))
+    assert starts[-1] + learn_users <= first_user(8, "learning")
 
 
 def test_config_commands_know_experiments(tmp_path: Path) -> None:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
-import errno
 import json
 import os
-import resource
 import signal
 import subprocess
 import sys
@@ -18,37 +16,23 @@ import numpy as np
 import polars as pl
 import pytest
 
+from agents.distil.lessons import States
 from experiments.evaluation.outcomes import Evaluation
-from experiments.faults import ConfigError
-from experiments.run import folder as folder_module
+from experiments.exports.states import visited
+from experiments.faults import ConfigError, Fault
 from experiments.run.faults import Interrupted, RunError
 from experiments.run.folder import BEGUN, LOCK, RunFolder, unfinished
 from experiments.run.manifest import must_reproduce
 from experiments.run.readers import read_run
 from experiments.run.run import run_experiment
 from experiments.run.source import Experiment, load_experiment
+from experiments.run.stages import exports as exports_stage
 from experiments.run.summary import answer, summary
 from experiments.run.trial import run_trial
 from policies.decide import load
-from tests.experiments.run.tiny import FILES, MEASURES, SETTINGS, contents, kairos, tiny
-
-
-def small(**more: object) -> Experiment:
-    """Two stages less: to be stopped and taken up again."""
-    return tiny(offline=None, exports=None, robustness=None, **more)
-
-
-@pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("undisturbed") / "1"
-    run_experiment(small(), folder)
-    return folder
-
-
-def reproduced(folder: Path) -> dict[str, str]:
-    files: dict[str, str] = read_run(folder).manifest["files"]
-    return files
-
+from policies.document import Document
+from simulator.config import Scenario
+from tests.experiments.run.tiny import CHANGES, FILES, MEASURES, SETTINGS, contents, kairos, reproduced, small, tiny
 
 # ------------------------------------------------------------------------------------------------------- what is there
 
@@ -81,6 +65,20 @@ def test_the_manifest_knows_every_file_that_must_reproduce(finished: Path, exper
     assert run.manifest["versions"]["numpy"] == np.__version__
     assert run.manifest["machine"]["cores"] == os.cpu_count()
     assert run.damage() == []
+
+
+def test_each_round_of_distillation_meets_other_users(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where more users are learned from than the certificate tries, too."""
+    met: list[int] = []
+
+    def watched(document: Document, scenario: Scenario, n_users: int, seed: int, **arguments: Any) -> States:
+        met.extend(range(seed, seed + n_users))
+        return visited(document, scenario, n_users, seed, **arguments)
+
+    monkeypatch.setattr(exports_stage, "visited", watched)
+    few = {"exports.forms": ["tree"], "exports.learn_users": 16, "exports.n_users": 4, "exports.contenders": ["cap"]}
+    run_experiment(load_experiment("quick", CHANGES | {"offline": None, "robustness": None} | few), tmp_path / "1")
+    assert len(met) == len(set(met)) == 3 * 16
 
 
 def test_measures_are_of_the_same_users(finished: Path) -> None:
@@ -271,18 +269,40 @@ def test_ctrl_c_is_told_with_the_command_that_goes_on(tmp_path: Path, monkeypatc
     assert done.stderr.splitlines()[-1] == f"Interrupted; what is done is kept. To go on: {again}"
 
 
-def test_what_a_stage_refuses_is_told(tmp_path: Path, copied: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ctrl_c_pressed_twice_is_told_as_well(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from experiments.run import run as run_module
+
+    def stop(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(run_module, "ready", stop)
+    done = kairos("run", "quick", "--json", "--out", str(tmp_path))
+    assert done.exit_code == 130
+    assert done.stderr == f"Interrupted; what is done is kept. To go on: kairos run quick --out {tmp_path} --json\n"
+
+
+@pytest.mark.parametrize(
+    ("refusal", "told"),
+    [
+        (ValueError("states: expected some, got none"), "Error: states: expected some, got none"),
+        (ModuleNotFoundError("torch is not installed"), "Error: torch is not installed"),
+        (ConfigError([Fault("my.yaml", 3, "agent.x", "unknown key")]), "my.yaml:3: agent.x: unknown key"),
+    ],
+)
+def test_what_a_stage_refuses_is_told(
+    refusal: Exception, told: str, tmp_path: Path, copied: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """By `kairos run` and `kairos reproduce` alike, and without a traceback."""
     from experiments.run import run as run_module
 
     def refuse(*_: Any, **__: Any) -> None:
-        raise ValueError("states: expected some, got none")
+        raise refusal
 
-    monkeypatch.setattr(run_module, "judged", refuse)
+    monkeypatch.setattr(run_module, "ready", refuse)
     for command in (("run", "quick", *SETTINGS, "--out", str(tmp_path / "new")), ("reproduce", str(copied))):
         done = kairos(*command)
         assert done.exit_code == 1
-        assert done.stderr.splitlines()[-1] == "Error: states: expected some, got none"
+        assert done.stderr.splitlines()[-1] == told
 
 
 def test_the_time_of_all_sittings_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -372,18 +392,6 @@ def test_a_run_begun_otherwise_is_not_gone_on_with(tmp_path: Path) -> None:
         run_experiment(small(), folder)
 
 
-def test_a_full_disk_is_told_and_leaves_no_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(path: Path, *_: Any) -> None:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
-
-    monkeypatch.setattr(folder_module, "write_scenario", full)
-    done = kairos("run", "quick", *SETTINGS, "--out", str(tmp_path))
-    assert done.exit_code == 1
-    assert done.stderr.startswith("Error: cannot write ")
-    assert done.stderr.endswith(": No space left on device\n")
-    assert not (tmp_path / tiny().place).exists()
-
-
 def test_where_nothing_can_be_written_is_told_at_once(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("", "utf-8")
     done = kairos("run", "quick", "--out", str(tmp_path / "file" / "x"))
@@ -407,27 +415,3 @@ def test_faults_of_options_are_told_by_their_names() -> None:
     assert done.stderr == "--seed: seed: expected a whole number <= 4095, got 5000\n"
     with pytest.raises(ConfigError, match=r"--set: evaluation.n_user: unknown key. Did you mean 'n_users'\?"):
         tiny(evaluation__n_user=3)
-
-
-@pytest.mark.parametrize(
-    "n_bytes", [20_000, 90_000, *(pytest.param(n, marks=pytest.mark.proof) for n in (2_000, 8_000, 40_000, 200_000))]
-)
-def test_a_disk_that_fills_up_on_the_way(n_bytes: int, undisturbed: Path, tmp_path: Path) -> None:
-    """A file that cannot grow is what a full disk is to whoever writes it: wherever that is, it is told, goes on."""
-    command = [sys.executable, "-m", "experiments.cli", "run", "quick", *SETTINGS, "--out", str(tmp_path)]
-    command += [part for name in ("offline", "exports", "robustness") for part in ("--set", f"{name}=")]
-    limits = (n_bytes, n_bytes)
-    done = subprocess.run(
-        command,
-        capture_output=True,
-        text=True,
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, limits),
-        check=False,
-    )
-    final = tmp_path / small().place
-    assert done.returncode == 1
-    assert "Traceback" not in done.stderr
-    assert done.stderr.splitlines()[-1] == f"Error: cannot write {unfinished(final)}: File too large"
-    assert not final.exists()
-    assert subprocess.run(command, capture_output=True, check=False).returncode == 0
-    assert reproduced(final) == reproduced(undisturbed)

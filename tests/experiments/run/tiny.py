@@ -8,6 +8,7 @@ from typing import Any
 from click.testing import CliRunner, Result
 
 from experiments.cli import main
+from experiments.run.readers import read_run
 from experiments.run.source import Experiment, load_experiment
 
 CHANGES: dict[str, object] = {
@@ -40,6 +41,11 @@ def tiny(**more: object) -> Experiment:
     return load_experiment("quick", CHANGES | {name.replace("__", "."): value for name, value in more.items()})
 
 
+def small(**more: object) -> Experiment:
+    """Two stages less: to be stopped and taken up again."""
+    return tiny(offline=None, exports=None, robustness=None, **more)
+
+
 def kairos(*arguments: str) -> Result:
     return CliRunner().invoke(main, arguments, catch_exceptions=False)
 
@@ -50,3 +56,8 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 def tree_of(experiment: Experiment) -> dict[str, Any]:
     return experiment.to_data()
+
+
+def reproduced(folder: Path) -> dict[str, str]:
+    files: dict[str, str] = read_run(folder).manifest["files"]
+    return files
