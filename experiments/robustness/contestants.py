@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from agents.baselines.document_agent import DocumentAgent
 from agents.problem import vocabulary_problem
@@ -18,6 +19,7 @@ from policies.codec import content_hash, read
 from policies.document import Document
 
 SILENCE = "silence"
+ASKED = {"epoch_hours": int, "trigger": str, "most_wait_hours": int}
 CONFIG, POLICIES, TRAININGS = "config.yaml", "policies", "training"
 
 
@@ -29,11 +31,19 @@ class Contestant:
         name: unlike all others.
         document: the policy.
         epoch_hours: between its decisions; None: one.
+        trigger, most_wait_hours: when it decides, see `NotifyVectorEnv`.
     """
 
     name: str
     document: Document
     epoch_hours: int | None = None
+    trigger: str = "clock"
+    most_wait_hours: int = 24
+
+    @property
+    def asked(self) -> dict[str, Any]:
+        """When it is asked, as arguments of `NotifyVectorEnv`."""
+        return {name: getattr(self, name) for name in ASKED}
 
     @property
     def policy_hash(self) -> str:
@@ -53,7 +63,7 @@ def contestants(sources: Sequence[Path], epoch_hours: int | None = None) -> tupl
 
     Args:
         sources: documents, trainings' folders, runs' folders.
-        epoch_hours: between decisions, of all; None: as each was trained, else one.
+        epoch_hours: between decisions, of all, by the clock; None: as each was trained, else one.
 
     Raises:
         DocumentError: a document is not sound.
@@ -64,11 +74,11 @@ def contestants(sources: Sequence[Path], epoch_hours: int | None = None) -> tupl
     for source in sources:
         for file, training in _files(source):
             document = read(file.read_text(encoding="utf-8"), str(file))
-            hours = _hours(training) if epoch_hours is None else epoch_hours
+            asked = _asked(training) if epoch_hours is None else {"epoch_hours": epoch_hours}
             within = file.parent.name if file.name == POLICY else file.stem
             # In a run's folder the file is named after the contender, which is how its report calls it.
             wanted = file.stem if file.parent.name == POLICIES else document.name
-            found.append(Contestant(_free(wanted, within, [each.name for each in found]), document, hours))
+            found.append(Contestant(_free(wanted, within, [each.name for each in found]), document, **asked))
     return tuple(found)
 
 
@@ -91,16 +101,16 @@ def _files(source: Path) -> list[tuple[Path, Path]]:
     return [(file, file.parent)]
 
 
-def _hours(training: Path) -> int | None:
-    """Return how often a training's agent decides; None where the folder is of none, or as its scenario has it."""
+def _asked(training: Path) -> dict[str, Any]:
+    """Return when a training's agent decides; nothing where the folder is of none, or as its scenario has it."""
     config = training / CONFIG
     if not config.is_file() or not (training / POLICY).is_file():
-        return None
-    # Only this one value, so that a network can be judged where nothing that trains one is installed.
+        return {}
+    # Only these values, so that a network can be judged where nothing that trains one is installed.
     tree = read_yaml(config.read_text(encoding="utf-8"), str(config)).tree
     environment = tree.get("environment") if isinstance(tree, dict) else None
-    hours = environment.get("epoch_hours") if isinstance(environment, dict) else None
-    return hours if isinstance(hours, int) else None
+    told = environment if isinstance(environment, dict) else {}
+    return {name: told[name] for name, kind in ASKED.items() if isinstance(told.get(name), kind)}
 
 
 def _free(wanted: str, within: str, taken: Sequence[str]) -> str:

@@ -136,7 +136,7 @@ def _run(one: Contestant | None, world: Placed, size: Size, tell: Callable[[int,
         return evaluate(None, world.scenario, size.n_users, size.seed, name=SILENCE, on_day=tell)
     return evaluate(
         one.agent(), world.scenario, size.n_users, size.seed, name=one.name, on_day=tell,
-        n_slots=one.document.n_slots, epoch_hours=one.epoch_hours,
+        n_slots=one.document.n_slots, **one.asked,
     )  # fmt: skip
 
 
@@ -162,7 +162,7 @@ def _key(world: Placed, who: Sequence[Contestant], reference: str, size: Size) -
     told = {
         "version": VERSION,
         "scenario": scenario_tree(world.scenario) | {"name": "", "title": "", "seed": 0},
-        "who": [[one.name, one.policy_hash, one.epoch_hours] for one in who],
+        "who": [[one.name, one.policy_hash, one.asked] for one in who],
         "reference": reference,
         "size": asdict(size),
     }

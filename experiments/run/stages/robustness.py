@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from experiments.robustness.contestants import SILENCE, Contestant
+from experiments.robustness.contestants import ASKED, SILENCE, Contestant
 from experiments.robustness.matrix import matrix
 from experiments.robustness.trial import Size
 from experiments.robustness.worlds import chosen_worlds, differing
@@ -29,7 +29,7 @@ def try_elsewhere(experiment: Experiment, contenders: list[Ready], folder: Path,
         chosen_worlds(None if about.worlds is None else ",".join(about.worlds)), experiment.scenario
     )
     who = [
-        Contestant(contender.name, contender.document, contender.how.get("epoch_hours"))
+        Contestant(contender.name, contender.document, **{k: v for k, v in contender.how.items() if k in ASKED})
         for contender in contenders
         if contender.document is not None
     ]

@@ -7,9 +7,13 @@ from pathlib import Path
 import click
 import pytest
 
+from experiments.evaluation.evaluate import evaluate
+from experiments.robustness import trial
 from experiments.robustness.contestants import contestants, home_source, is_run
+from experiments.robustness.trial import Size
+from experiments.robustness.worlds import Placed
 from policies.codec import DocumentError
-from tests.experiments.robustness.policies import eager, modest, written
+from tests.experiments.robustness.policies import eager, home, modest, written
 
 
 def training(folder: Path, epoch_hours: str) -> Path:
@@ -66,3 +70,16 @@ def test_a_document_acts_as_it_is_written() -> None:
     one = Contestant("eager", eager())
     assert one.agent().is_chance_the_policy
     assert one.policy_hash == Contestant("another name", eager()).policy_hash
+
+
+def test_an_agent_that_decides_at_events_does_so_elsewhere(tmp_path: Path) -> None:
+    folder = training(tmp_path / "dqn", "2\n  trigger: event\n  most_wait_hours: 48")
+    [found] = contestants([folder])
+    assert found.asked == {"epoch_hours": 2, "trigger": "event", "most_wait_hours": 48}
+    [by_the_clock] = contestants([folder], epoch_hours=4)
+    assert by_the_clock.asked == {"epoch_hours": 4, "trigger": "clock", "most_wait_hours": 24}
+    scenario = home(6)
+    asked = evaluate(found.agent(), scenario, 30, 7, n_slots=found.document.n_slots, **found.asked)
+    here = trial._run(found, Placed("home", "", scenario), Size(30, 7), None)
+    assert (here.sends == asked.sends).all()
+    assert (here.sends != trial._run(by_the_clock, Placed("home", "", scenario), Size(30, 7), None).sends).any()
