@@ -113,7 +113,10 @@ def _searched(folder: SweepFolder, search: Optuna, round_: _Round) -> list[Setti
         batch = [known[Setting(0, overrides).folder] for overrides in asked]
         folder.write_plan(list(known.values()), given_up)
         values: dict[str, list[float]] = {setting.folder: [] for setting in batch}
-        running = list(dict.fromkeys(setting.folder for setting in batch))
+        # What was tried before and is asked for again is what it was then: whole, or given up.
+        before = {one.setting.folder: one for one in done}
+        running = [name for name in dict.fromkeys(setting.folder for setting in batch) if name not in before]
+        round_.n_planned -= len(seeds) * (len(batch) - len(running))
         if search.pruning is None:
             round_.run(folder.tasks([known[name] for name in running]))
         for seed in seeds:
@@ -126,7 +129,10 @@ def _searched(folder: SweepFolder, search: Optuna, round_: _Round) -> list[Setti
                 given_up[name] = len(values[name])
                 round_.n_planned -= len(seeds) - len(values[name])
             running = [name for name in running if name not in behind]
-        done += [Scored(setting, tuple(values[setting.folder]), setting.folder in given_up) for setting in batch]
+        done += [
+            before.get(setting.folder) or Scored(setting, tuple(values[setting.folder]), setting.folder in given_up)
+            for setting in batch
+        ]
         folder.write_plan(list(known.values()), given_up)
     chooser.write(folder.path / JOURNAL, done)
     round_.n_given_up = len(given_up)

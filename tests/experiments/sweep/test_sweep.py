@@ -317,6 +317,21 @@ def test_settings_that_are_behind_are_given_up(tmp_path: Path) -> None:
     assert result.n_done == 16 * 4 - sum(4 - entry["given_up_after"] for entry in given_up)
 
 
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_a_setting_that_is_asked_for_again_is_what_it_became(tmp_path: Path, seed: int) -> None:
+    """Few choices, so that Optuna asks for the same again: what is told of each is what lies there."""
+    choices = [0.0, 0.1, 0.2, 0.25, 0.3, 0.35, 0.4, 0.6, 0.8, 1.0]
+    search = OPTUNA | {"n": 30, "seed": seed, "fields": {"x": {"choices": choices}}, "pruning": {"least_trials": 4}}
+    told: list[tuple[int, int]] = []
+    folder = sweep_of(tmp_path / "s", search, seeds=(1, 2, 3, 4))
+    result = run_sweep(folder, in_process, lambda done, of, last: told.append((done, of)))
+    for entry in read_plan(tmp_path / "s")["settings"]:
+        n_there = len(list((tmp_path / "s" / entry["folder"]).iterdir()))
+        assert entry.get("given_up_after", 4) == n_there, entry
+    assert result.given_up == sum("given_up_after" in entry for entry in read_plan(tmp_path / "s")["settings"])
+    assert told[-1][0] == told[-1][1] == result.n_done, "all that was planned is done"
+
+
 def test_choices_that_are_lists(tmp_path: Path) -> None:
     choices = [[1, 2], {"a": 1}, "x"]
     run(tmp_path / "s", OPTUNA | {"fields": {"kind": {"choices": choices}}, "n": 8})
