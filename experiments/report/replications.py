@@ -40,3 +40,13 @@ def over_seeds(results: Sequence[float]) -> OverSeeds:
 
     half = float(t.ppf(0.975, n - 1)) * float(values.std(ddof=1)) / math.sqrt(n)
     return OverSeeds(mean, mean - half, mean + half, n)
+
+
+def studentized_range(n_means: int, n_free: int) -> float:
+    """Return the 95 % point of the range of n means over their standard error, of so many degrees of freedom.
+
+    Source: Tukey, The problem of multiple comparisons (1953); scipy.stats.studentized_range.
+    """
+    from scipy.stats import studentized_range as law
+
+    return float(law.ppf(0.95, n_means, n_free))

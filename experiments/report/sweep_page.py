@@ -11,7 +11,7 @@ import numpy as np
 
 from experiments.report.charts import Row, interval_chart
 from experiments.report.page import Picture, Section, escape, figures, missing, page, paragraph, table
-from experiments.report.replications import OverSeeds, over_seeds
+from experiments.report.replications import OverSeeds, over_seeds, studentized_range
 from experiments.report.sweeps.charts import parallel_chart, value_map
 from experiments.report.sweeps.effects import Effect, Grouping, groupings, interactions, main_effects
 from experiments.report.sweeps.reading import CONFIG, Setting, SweepFolder, read_sweep, shown
@@ -42,17 +42,26 @@ def sweep_page(sweep: SweepFolder) -> str:
 
 
 def unclear_from_best(sweep: SweepFolder) -> list[Setting]:
-    """Return settings that the best cannot be told from: differences by seed, Student's interval holds 0.
+    """Return settings that the best cannot be told from.
 
-    Where a setting shares fewer than two seeds with the best, nothing can be told, and it is among them.
+    Differences by seed, all pairs of settings at once (Tukey-Kramer, by the residual of settings and seeds): the best
+    is the best of many, so single comparisons with it would find differences where there are none. Where a setting
+    shares no seed with the best, or there are too few to tell, it is among them.
     """
     best, *others = sweep.ranked()
+    seeds = [seed for seed, value in best.results.items() if math.isfinite(value)]
+    whole = [each for each in (best, *others) if all(math.isfinite(each.results.get(seed, math.nan)) for seed in seeds)]
+    values = np.array([[each.results[seed] for seed in seeds] for each in whole])
+    n_free = (len(whole) - 1) * (len(seeds) - 1)
+    if n_free < 1:
+        return others
+    rest = values - values.mean(axis=1, keepdims=True) - values.mean(axis=0) + values.mean()
+    width = studentized_range(len(others) + 1, n_free) * math.sqrt(float((rest**2).sum()) / n_free)
     found = []
     for setting in others:
-        gaps = [best.results[seed] - value for seed, value in setting.results.items() if seed in best.results]
+        gaps = [best.results[seed] - setting.results.get(seed, math.nan) for seed in seeds]
         gaps = [gap for gap in gaps if math.isfinite(gap)]
-        told = over_seeds(gaps) if gaps else OverSeeds(math.nan, math.nan, math.nan, 0)
-        if not (told.low > 0 or told.high < 0):
+        if not gaps or abs(math.fsum(gaps)) / len(gaps) <= width / math.sqrt(len(gaps)):
             found.append(setting)
     return found
 
@@ -109,10 +118,10 @@ def _effects(sweep: SweepFolder, by: Sequence[Grouping]) -> Section:
         return Section(title, missing("Too few trials, or no field with two levels, to tell effects by."), name)
     alone, pairs = main_effects(by, results), interactions(by, results)
     grouping = {each.field: each for each in by}
-    rows = [(*_effect_cells(effect), _range(grouping[effect.fields[0]], results)) for effect in alone]
+    rows = [(*_effect_cells(effect), _range(grouping[effect.fields[0]], sweep)) for effect in alone]
     head = ("field", "share explained", "p", "between its best and worst level")
     parts = [table(head, rows, label=title)]
-    pictures = [_levels(grouping[effect.fields[0]], results) for effect in alone[:MOST_PICTURES]]
+    pictures = [_levels(grouping[effect.fields[0]], sweep) for effect in alone[:MOST_PICTURES]]
     parts.append(figures(pictures))
     if pairs:
         told = [_effect_cells(effect) for effect in pairs if math.isfinite(effect.share)][:10]
@@ -161,8 +170,9 @@ def _table(sweep: SweepFolder) -> Section:
 
 
 def _again(sweep: SweepFolder) -> Section:
-    place = shlex.quote(f"results/{sweep.path.name}/{CONFIG}")
-    body = f"<p>Goes on where it stopped, and ends with the same table:</p><pre><code>kairos sweep {place}</code></pre>"
+    config, folder = (shlex.quote(each.as_posix()) for each in (sweep.path / CONFIG, sweep.path))
+    command = escape(f"kairos sweep {config} --out {folder}")
+    body = f"<p>Goes on where it stopped, and ends with the same table:</p><pre><code>{command}</code></pre>"
     return Section("What was run", body + paragraph(f"Fields: {', '.join(sweep.fields) or 'none'}."), "run")
 
 
@@ -186,22 +196,28 @@ def _effect_cells(effect: Effect) -> tuple[str, str, str]:
     return " and ".join(effect.fields), share(effect.share), p
 
 
-def _means(grouping: Grouping, results: np.ndarray[tuple[int], np.dtype[np.float64]]) -> list[OverSeeds]:
-    return [over_seeds(results[grouping.group == k].tolist()) for k in range(len(grouping.names))]
+def _means(grouping: Grouping, sweep: SweepFolder) -> list[OverSeeds]:
+    """Return each level's mean over seeds: trials of one seed met the same users, so a seed counts as one."""
+    results, seeds = sweep.results(), sweep.seeds()
+    found = []
+    for k in range(len(grouping.names)):
+        own, of = results[grouping.group == k], seeds[grouping.group == k]
+        found.append(over_seeds([float(own[of == seed].mean()) for seed in np.unique(of)]))
+    return found
 
 
-def _range(grouping: Grouping, results: np.ndarray[tuple[int], np.dtype[np.float64]]) -> str:
-    means = [each.mean for each in _means(grouping, results)]
+def _range(grouping: Grouping, sweep: SweepFolder) -> str:
+    means = [each.mean for each in _means(grouping, sweep)]
     low, high = int(np.argmin(means)), int(np.argmax(means))
     return f"{number(means[high] - means[low], 3)} ({grouping.names[high]} over {grouping.names[low]})"
 
 
-def _levels(grouping: Grouping, results: np.ndarray[tuple[int], np.dtype[np.float64]]) -> Picture:
+def _levels(grouping: Grouping, sweep: SweepFolder) -> Picture:
     rows = [
         Row(name, told.mean, told.low, told.high)
-        for name, told in zip(grouping.names, _means(grouping, results), strict=True)
+        for name, told in zip(grouping.names, _means(grouping, sweep), strict=True)
     ]
-    return interval_chart(grouping.field.rpartition(".")[2], rows, x_label="mean of its trials; 95 %")
+    return interval_chart(grouping.field.rpartition(".")[2], rows, x_label="mean of its trials; 95 % over seeds")
 
 
 def _map(first: Grouping, second: Grouping, results: np.ndarray[tuple[int], np.dtype[np.float64]]) -> Picture:

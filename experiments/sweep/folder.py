@@ -13,6 +13,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -72,7 +73,8 @@ class SweepFolder:
             yield
 
     def _begin(self) -> None:
-        told, there = write_yaml(self.config.model_dump(mode="json")), self.path / CONFIG
+        told = write_yaml(self.config.model_dump(mode="json") | {"base": self._base_from_here()})
+        there = self.path / CONFIG
         if there.exists():
             self._require_same(there.read_text("utf-8"), told)
             if (self.path / PLAN).exists() and read_plan(self.path)["base_hash"] != self.base_hash:
@@ -85,6 +87,11 @@ class SweepFolder:
                 "another with --out."
             )
         write_text(there, told)
+
+    def _base_from_here(self) -> str:
+        """Return the base as the config in this folder names it: paths in a file start at the file's folder."""
+        is_name = not Path(self.base).suffix and Path(self.base).name == self.base
+        return self.base if is_name else Path(os.path.relpath(self.base, self.path)).as_posix()
 
     def require_same_base(self, base_hash: str) -> None:
         """Raise if the experiment is another one by now: workers read it anew for each trial.

@@ -9,6 +9,8 @@ from experiments.report.page import Section, escape, table
 from experiments.report.reading import RunFolder
 from experiments.report.words import duration
 
+UNFINISHED = ".unfinished"
+
 
 def provenance(run: RunFolder) -> Section:
     """Return command, config, seed, versions, machine, time."""
@@ -30,13 +32,10 @@ def provenance(run: RunFolder) -> Section:
 
 
 def command_path(run: RunFolder) -> str:
-    """Return where the run's folder lies, as a person would type it: `results/<name>/<hash>/<seed>`.
-
-    By the manifest: while the page is written, the folder still has the name of an unfinished one.
-    """
-    told = run.manifest
-    names = [str(told[key]) for key in ("name", "config_hash", "seed") if key in told]
-    return "/".join(("results", *(names if len(names) == 3 else run.path.resolve().parts[-3:])))
+    """Return where the run's folder lies, as it was typed; while the page is written, it is still an unfinished one."""
+    name = run.path.name
+    is_being_made = name.startswith(".") and name.endswith(UNFINISHED)
+    return (run.path.with_name(name[1 : -len(UNFINISHED)]) if is_being_made else run.path).as_posix()
 
 
 def _listed(found: Any) -> str:

@@ -95,6 +95,10 @@ class SweepFolder:
         """Return a field's level of each trial that was measured, in the order of `results`."""
         return [s.levels.get(field) for s in self.settings for v in s.results.values() if math.isfinite(v)]
 
+    def seeds(self) -> npt.NDArray[np.int64]:
+        """Return the seed of each trial that was measured, in the order of `results`."""
+        return np.asarray([seed for s in self.settings for seed, v in s.results.items() if math.isfinite(v)], np.int64)
+
     def results(self) -> npt.NDArray[np.float64]:
         """Return the result of each trial that was measured, shape (N,)."""
         found = [value for setting in self.settings for value in setting.results.values() if math.isfinite(value)]

@@ -11,9 +11,9 @@ import pytest
 from scipy.stats import f_oneway
 
 from experiments.report.reading import ReportError
-from experiments.report.sweep_page import sweep_page, unclear_from_best, write_sweep_page
+from experiments.report.sweep_page import _means, sweep_page, unclear_from_best, write_sweep_page
 from experiments.report.sweeps.effects import groupings, interactions, main_effects
-from experiments.report.sweeps.reading import Level, read_sweep
+from experiments.report.sweeps.reading import Level, Objective, Setting, SweepFolder, read_sweep
 from tests.experiments.report.sample_sweep import sample_sweep
 from tests.experiments.report.test_run_page import text_of
 
@@ -37,7 +37,7 @@ def test_the_page_says_what_is_best_what_matters_and_how_sure_that_is(folder: Pa
     assert "value_eur of MaskablePPO over the reference: +0.2" in words
     assert "over 3 seeds." in words
     assert "The best of 12 settings is also the luckiest" in words
-    assert "kairos sweep results/rates/sweep.yaml" in words
+    assert f"kairos sweep {folder}/sweep.yaml --out {folder}" in words
     assert 'class="missing"' not in page
     assert "0.001 / large / 4" in words
     assert not re.search(r"\bnan\b", words)
@@ -116,6 +116,33 @@ def test_settings_that_cannot_be_told_from_the_best_are_counted(tmp_path: Path) 
     assert re.search(r"It could not be told from \d+ of the 11 others", text_of(sweep_page(noisy)))
     single = read_sweep(sample_sweep(tmp_path, n_seeds=1, name="single"))
     assert len(unclear_from_best(single)) == 11
+
+
+def test_equal_settings_are_seldom_told_to_be_behind_the_luckiest() -> None:
+    """Of 20 settings that are the same, one is the best by luck: that any is clearly behind it is told in 5 of 100."""
+    rng, n_told = np.random.default_rng(0), 0
+    for _ in range(400):
+        seeds = rng.normal(size=5)  # users of a seed are worth more or less to every setting
+        settings = tuple(Setting({"x": k}, {seed: seeds[seed] + rng.normal() for seed in range(5)}) for k in range(20))
+        sweep = SweepFolder(Path("s"), "", ("x",), settings, Objective("value_eur", "a", True, True), 100, 100, 0)
+        n_told += len(unclear_from_best(sweep)) < 19
+    assert 400 * 0.02 < n_told < 400 * 0.08
+
+
+def test_an_interval_of_a_level_covers_its_mean() -> None:
+    """Trials of a seed share their users: twelve of them are no twelve independent results."""
+    rng, n_held, n = np.random.default_rng(1), 0, 300
+    for _ in range(n):
+        seeds = rng.normal(size=4)
+        settings = tuple(
+            Setting({"x": k % 2, "y": k}, {seed: seeds[seed] + 0.1 * rng.normal() for seed in range(4)})
+            for k in range(24)
+        )
+        sweep = SweepFolder(Path("s"), "", ("x", "y"), settings, Objective("value_eur", "a", True, True), 96, 96, 0)
+        grouping = next(each for each in groupings(["x"], [sweep.column("x")]))
+        told = _means(grouping, sweep)[0]
+        n_held += told.low <= 0.0 <= told.high
+    assert 0.92 * n < n_held < 0.98 * n
 
 
 def test_an_objective_of_the_sweeps_own_is_kept(folder: Path) -> None:

@@ -66,12 +66,23 @@ def test_it_leaves_a_table_and_a_page_and_goes_on(tmp_path: Path) -> None:
     assert (out / "table.parquet").read_bytes() == before, "a refusal leaves all as it was"
 
 
+def test_a_sweeps_folder_has_what_goes_on_with_it(tmp_path: Path) -> None:
+    """The command on the page: the config in the folder names its base from there."""
+    config, out = written_sweep(tmp_path, 2, n_users=32, horizon_days=8), tmp_path / "deep" / "out"
+    first = kairos("sweep", config, "--out", out, "--workers", "1", "--set", "seeds=[1]")
+    assert first.exit_code == 0, first.stderr
+    again = kairos("sweep", out / "sweep.yaml", "--out", out, "--workers", "1")
+    assert again.exit_code == 0, again.stderr
+    assert "2 trials of 2 settings, 0 of them run now." in again.stdout
+
+
 def test_a_trial_that_cannot_be_says_so_and_so_does_the_exit_code(tmp_path: Path) -> None:
     config, out = written_sweep(tmp_path, 2, n_users=32, horizon_days=8), tmp_path / "out"
     settings = ("--workers", "1", "--set", "seeds=[1]")
     trial = out / settings_of(load_sweep(config).config)[0].folder / "1"
     trial.parent.mkdir(parents=True)
-    (out / "sweep.yaml").write_text(write_yaml(load_sweep(config, {"seeds": [1]}).config.model_dump(mode="json")))
+    told = load_sweep(config, {"seeds": [1]}).config.model_dump(mode="json") | {"base": "../small.yaml"}
+    (out / "sweep.yaml").write_text(write_yaml(told))
     trial.with_name(".1.unfinished").write_text("in the way", encoding="utf-8")
     failed = kairos("sweep", config, "--out", out, *settings)
     assert failed.exit_code == 1
