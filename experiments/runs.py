@@ -18,7 +18,6 @@ from simulator.measures import Run
 from simulator.senders import Sender
 
 EngineName = Literal["fleet", "events"]
-ENGINES: tuple[EngineName, ...] = ("fleet", "events")
 PATIENCE_SECONDS = 2.0  # what takes longer than this shows its progress
 
 

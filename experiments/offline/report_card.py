@@ -26,6 +26,7 @@ from experiments.offline.weighed import Weighed, weigh
 from simulator.measures import plain
 
 FULL = 0.95
+NEAR = 0.05  # of an error: what some dozens of logs do not tell apart
 LEAST_ANSWERED = 0.9  # of the twin's logs, for an estimator that can be believed
 
 
@@ -119,6 +120,18 @@ class ReportCard:
             return min(fine, key=lambda name: of(name)[1])
         return max(names, key=lambda name: of(name)[0], default=None)
 
+    def _near(self, name: str) -> list[Mark]:
+        """Return a mark of each other estimator whose error is so near the least that logs do not tell them apart."""
+
+        def error(of: str) -> float:
+            its = [mark.rmse for mark in self.marks if mark.estimator == of]
+            return math.sqrt(sum(rmse**2 for rmse in its) / len(its))
+
+        firsts = {mark.estimator: mark for mark in reversed(self.marks)}
+        fine = {n for n in firsts if min(m.coverage for m in self.marks if m.estimator == n) >= 0.9}
+        most = (1.0 + NEAR) * error(name)
+        return [mark for n, mark in reversed(firsts.items()) if n != name and n in fine and error(n) <= most]
+
     def in_words(self) -> str:
         """Return which estimator to believe, and what choosing by it comes to, in two sentences."""
         name = self.to_believe
@@ -127,8 +140,10 @@ class ReportCard:
             return f"{where}every estimator was refused in more than a tenth: such a log cannot tell."
         choice = next(each for each in self.choices if each.estimator == name)
         title = next(mark.title for mark in self.marks if mark.estimator == name)
+        near = [one.title for one in self._near(name)]
+        alike = f", {' and '.join(near)} as well within {100 * NEAR:.0f} % of its error" if near else ""
         return (
-            f"{where}{title} is the one to believe. Choosing the candidate that it likes best picks one "
+            f"{where}{title} is the one to believe{alike}. Choosing the candidate that it likes best picks one "
             f"worse than the logging policy in {100 * choice.worse_than_logging:.0f} % of them."
         )
 

@@ -145,7 +145,7 @@ def heat_map(
     night: Sequence[int] = (),
     caption: str = "",
 ) -> Picture:
-    """Return a map of shares, one row a name: the darker, the more; each row's greatest has its number.
+    """Return a map of shares, one row a name: the stronger, the more, each row by its own greatest.
 
     Args:
         rows: values of at least 0, one a column.
@@ -156,10 +156,10 @@ def heat_map(
     left = 8 + letters * LETTER
     width = (WIDTH - left - 2) / max(len(columns), 1)
     canvas = Canvas(WIDTH, 26 + _ROW * len(rows) + 22)
-    most = max([value for row in rows.values() for value in row if math.isfinite(value)] + [1e-12])
     for r, (name, values) in enumerate(rows.items()):
         y = 6 + r * _ROW
         canvas.text(0, y + _ROW * 0.66, shortened(name, letters), "strong")
+        most = max([value for value in values if math.isfinite(value)] + [1e-12])
         for c, value in enumerate(values):
             canvas.rect(left + c * width, y, width - 1, _ROW - 2, f"cell {css}", max(value / most, 0.03))
     foot = 6 + len(rows) * _ROW

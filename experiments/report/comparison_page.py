@@ -9,7 +9,17 @@ from typing import Any
 
 from experiments.report.charts import Row, Spot, front_chart, interval_chart, marks_of
 from experiments.report.page import Mark, Section, escape, figures, missing, page, paragraph, table
-from experiments.report.reading import OPT_OUTS, VALUE, ReportError, RunFolder, difference, interval, known, read_run
+from experiments.report.reading import (
+    OPT_OUTS,
+    VALUE,
+    ReportError,
+    RunFolder,
+    difference,
+    interval,
+    known,
+    read_run,
+    read_yaml_file,
+)
 from experiments.report.replications import over_seeds
 from experiments.report.sections.answer import answer_in_words, verdict
 from experiments.report.sections.provenance import command_path
@@ -71,6 +81,11 @@ def _opening(runs: Sequence[RunFolder]) -> str:
     clear = [run.best for run in runs if verdict(run) > 0]
     if len(set(clear)) == 1 and len(clear) == len(runs):
         css, words = " verdict-better", f"All {len(runs)} runs agree: {bests[0]} is worth clearly more."
+    elif all(verdict(run) < 0 for run in runs):
+        css, words = (
+            " verdict-worse",
+            "In each run even the best contender is worth clearly less than the reference.",
+        )
     elif not clear:
         css, words = "", "In none of the runs is anything worth clearly more than the reference."
     else:
@@ -115,12 +130,18 @@ def _agreement(runs: Sequence[RunFolder], names: Sequence[str]) -> Section:
             pictures.append(interval_chart(policy, rows, x_label="EUR a user; 95 %", levels={"0": 0.0}))
     if not pictures:
         return Section(title, missing("No run holds a difference to a reference."), anchor)
+    who = "trainings anew in each, on the same users" if _share_users(runs) else "trainings and users anew in each"
     note = paragraph(
-        "An interval of one run is over its users; one over seeds is over runs (Student's t), trainings and users "
-        "drawn anew in each, and is what another run should be expected to give.",
+        f"An interval of one run is over its users; one over seeds is of the mean over runs (Student's t), {who}. A "
+        "single run scatters more.",
         "faint",
     )
     return Section(title, figures(pictures) + note, anchor)
+
+
+def _share_users(runs: Sequence[RunFolder]) -> bool:
+    """Return whether the evaluation's users are fixed by the config, whatever the seed."""
+    return any((run.config.get("evaluation") or {}).get("seed") is not None for run in runs)
 
 
 def _front(runs: Sequence[RunFolder], names: Sequence[str]) -> Section:
@@ -168,11 +189,16 @@ def _everybody(runs: Sequence[RunFolder], names: Sequence[str]) -> Section:
 
 def _configs(runs: Sequence[RunFolder], names: Sequence[str]) -> Section:
     title, anchor = "What differs between the configs", "configs"
-    leaves = [dict(_leaves(run.config)) | {"seed": run.manifest.get("seed")} for run in runs]
+    leaves = [
+        dict(_leaves(run.config))
+        | dict(_leaves(read_yaml_file(run.path / "scenario.yaml"), "scenario"))
+        | {"seed": run.manifest.get("seed")}
+        for run in runs
+    ]
     paths = list(dict.fromkeys(path for each in leaves for path in each))
     differing = [path for path in paths if len({repr(each.get(path)) for each in leaves}) > 1]
     if not differing:
-        return Section(title, paragraph("Nothing: the configs are the same."), anchor)
+        return Section(title, paragraph("Nothing: configs and scenarios are the same."), anchor)
     rows = [(path, *(str(each.get(path, "not there")) for each in leaves)) for path in differing[:MOST_DIFFERENCES]]
     n_more = len(differing) - len(rows)
     more = paragraph(f"And {n_more} fields more.", "faint") if n_more else ""

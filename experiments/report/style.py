@@ -95,6 +95,8 @@ details > summary {{ cursor: pointer; color: var(--link); }}
   @page {{ margin: 16mm; }}
   body {{ max-width: none; padding: 0; font-size: 10.5pt; }} nav {{ display: none; }}
   h2 {{ break-after: avoid; margin-top: 1.6rem; }} h3 {{ break-after: avoid; }} tr {{ break-inside: avoid; }}
-  .wide {{ overflow: visible; }} .figures {{ grid-template-columns: 1fr 1fr; }}
+  .wide {{ overflow: visible; }} .wide table {{ width: 100%; font-size: 8pt; }}
+  thead th, tbody td, tbody th {{ white-space: normal; overflow-wrap: anywhere; padding: .2rem .3rem .2rem 0; }}
+  .figures {{ grid-template-columns: 1fr 1fr; }}
 }}
 """

@@ -13,7 +13,7 @@ from experiments.report.charts import Row, interval_chart
 from experiments.report.page import Picture, Section, escape, figures, missing, page, paragraph, table
 from experiments.report.replications import OverSeeds, over_seeds, studentized_range
 from experiments.report.sweeps.charts import parallel_chart, value_map
-from experiments.report.sweeps.effects import Effect, Grouping, groupings, interactions, main_effects
+from experiments.report.sweeps.effects import Effect, Grouping, groupings, interactions, main_effects, within_seeds
 from experiments.report.sweeps.reading import CONFIG, Setting, SweepFolder, read_sweep, shown
 from experiments.report.words import number, share, spread
 from experiments.results import write_text
@@ -116,7 +116,8 @@ def _effects(sweep: SweepFolder, by: Sequence[Grouping]) -> Section:
     results = sweep.results()
     if not by or len(results) < FEWEST_TRIALS:
         return Section(title, missing("Too few trials, or no field with two levels, to tell effects by."), name)
-    alone, pairs = main_effects(by, results), interactions(by, results)
+    apart, df_taken = within_seeds(results, sweep.seeds())
+    alone, pairs = main_effects(by, apart, df_taken), interactions(by, apart, df_taken)
     grouping = {each.field: each for each in by}
     rows = [(*_effect_cells(effect), _range(grouping[effect.fields[0]], sweep)) for effect in alone]
     head = ("field", "share explained", "p", "between its best and worst level")
@@ -131,8 +132,9 @@ def _effects(sweep: SweepFolder, by: Sequence[Grouping]) -> Section:
         else:
             parts.append(heading + missing("Each pair of levels was tried once: noise and interaction are one."))
     parts.append(paragraph(
-        "Shares are epsilon squared, the part of all variance between trials (seeds among it) that a field explains, "
-        "corrected for chance. p: chance of as much where a field does nothing; not corrected for how many are shown.",
+        "Shares are epsilon squared, the part of the variance between trials of a seed that a field explains, "
+        "corrected for chance; what a seed adds to all settings alike is taken off. p: chance of as much where a "
+        "field does nothing; not corrected for how many are shown.",
         "faint",
     ))  # fmt: skip
     return Section(title, "".join(parts), name)
@@ -144,9 +146,11 @@ def _together(sweep: SweepFolder, by: Sequence[Grouping]) -> Section:
     pictures: list[Picture] = []
     if len(by) >= 2:
         grouping = {each.field: each for each in by}
-        alone = {effect.fields[0]: _or_nothing(effect.share) for effect in main_effects(by, results)}
+        apart, df_taken = within_seeds(results, sweep.seeds())
+        alone = {effect.fields[0]: _or_nothing(effect.share) for effect in main_effects(by, apart, df_taken)}
         pair = max(
-            interactions(by, results), key=lambda each: _or_nothing(each.share) + sum(alone[f] for f in each.fields)
+            interactions(by, apart, df_taken),
+            key=lambda each: _or_nothing(each.share) + sum(alone[f] for f in each.fields),
         )
         pictures.append(_map(grouping[pair.fields[0]], grouping[pair.fields[1]], results))
     if len(sweep.fields) >= 2 and len(sweep.ranked()) >= 2:

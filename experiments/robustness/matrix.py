@@ -90,10 +90,16 @@ class Matrix:
         if safest == best:
             told += f"; it also has the best worst world ({self.worst_world(best)})"
             return f"{told}. Whether it is clear of the others, their paired differences say (--against {best!r})."
-        return (
-            f"{told}; whoever fears the worst takes {safest}, whose worst world ({self.worst_world(safest)}) is better "
-            f"than {best}'s ({self.worst_world(best)})."
+        worsts = [(name, self.worst_world(name)) for name in (safest, best)]
+        ours, theirs = (self._over_silence(world, name) for name, world in worsts)
+        (_, better), (_, worse) = worsts
+        if ours.low > theirs.high:
+            told += f"; whoever fears the worst takes {safest}, whose worst world ({better}) is clearly better"
+            return f"{told} than {best}'s ({worse})."
+        told += (
+            f"; {safest} does better in its worst world ({better}) than {best} in its own ({worse}), but not clearly"
         )
+        return f"{told}."
 
     def columns(self) -> Columns:
         """Return the matrix as a table, a row a world and policy, silence among them; None where there is no value.

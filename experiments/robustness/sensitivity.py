@@ -24,7 +24,7 @@ from simulator.config import Model, Scenario, did_you_mean
 
 SHARE = 0.5
 ROOT = "behaviour"
-Verdict = Literal["holds", "cannot be told", "turns round"]
+Verdict = Literal["holds", "cannot be told", "turns round", "becomes clear"]
 
 
 @dataclass(frozen=True)
@@ -80,9 +80,11 @@ class Sensitivity:
 
     def verdict(self, there: Estimate) -> Verdict:
         """Return what becomes of the conclusion: of the sign of the gain at home."""
+        if not self.home.is_clear:
+            return "becomes clear" if there.is_clear else "holds"
         if not there.is_clear:
-            return "cannot be told" if self.home.is_clear else "holds"
-        return "holds" if there.mean * self.home.mean > 0 or not self.home.is_clear else "turns round"
+            return "cannot be told"
+        return "holds" if there.mean * self.home.mean > 0 else "turns round"
 
     def turning(self, verdict: Verdict) -> list[str]:
         """Return which moves lead to a verdict, such as `behaviour.response.fatigue up`."""
@@ -104,6 +106,8 @@ class Sensitivity:
         told += f"the sign turns round with {_listed(over)}" if over else "the sign turns round with none"
         if lost:
             told += f", and can no longer be told with {_listed(lost)}"
+        if clear := self.turning("becomes clear"):
+            told += f"; a difference becomes clear with {_listed(clear)}"
         if self.turns and self.turns[0].swing > 0:
             first = self.turns[0]
             less, more = (number(end.mean, 3, signed=True) for end in (first.less, first.more))

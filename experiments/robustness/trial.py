@@ -25,6 +25,7 @@ from experiments.robustness.worlds import Placed
 from simulator.records import NANO, Floats
 
 KEPT = "done"
+FEWEST_IN_TENTH = 100  # users, for an interval of their mean
 WORST_SHARE = 0.1
 VERSION = 1  # of what is kept
 
@@ -120,7 +121,9 @@ def worst_tenth(gains: Floats) -> Estimate:
     """Return the mean of the least tenth of some users' gains, with its standard error.
 
     It is the greatest over q of q - E[max(q - gain, 0)] / share, reached at the quantile (Rockafellar & Uryasev,
-    Journal of Risk 2000): an error of the quantile is none of first order, and what is left is a mean.
+    Journal of Risk 2000): an error of the quantile is none of first order, and what is left is a mean. Gains have a
+    long tail, so that it holds for many users only: of 64 a 95 % interval covers 72 to 83 %, of 256 83 to 91 %, of
+    1,024 92 to 95 %. Where fewer than FEWEST_IN_TENTH are in the tenth the error is NaN, and there is no interval.
 
     Args:
         gains: of users, shape (U,), U >= 1.
@@ -128,7 +131,8 @@ def worst_tenth(gains: Floats) -> Estimate:
     q = float(np.quantile(gains, WORST_SHARE, method="inverted_cdf"))
     terms = q - np.maximum(q - gains, 0.0) / WORST_SHARE
     n = len(gains)
-    return Estimate(float(terms.mean()), float(terms.std(ddof=1) / np.sqrt(n)) if n > 1 else float("nan"))
+    is_told = n * WORST_SHARE >= FEWEST_IN_TENTH
+    return Estimate(float(terms.mean()), float(terms.std(ddof=1) / np.sqrt(n)) if is_told else float("nan"))
 
 
 def _run(one: Contestant | None, world: Placed, size: Size, tell: Callable[[int, int], None] | None) -> Evaluation:

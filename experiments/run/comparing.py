@@ -136,7 +136,7 @@ def _paired(first: KeptRun, first_name: str, other: KeptRun, other_name: str) ->
         except (OSError, ValueError) as error:  # Arrow's own faults are ValueErrors
             raise RunError(f"{path}: damaged: {error}") from None
         if ours.schema.metadata != theirs.schema.metadata or len(ours) != len(theirs):
-            continue  # other users, or another span
+            continue  # other luck, or another span
         now, before = (np.asarray(table["expected_nano"], np.int64) for table in (ours, theirs))
         found.append(PairedRuns(path.stem, first_name, other_name, difference(now, before, NANO)))
     return found

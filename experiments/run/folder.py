@@ -30,7 +30,7 @@ from typing import Any
 
 from experiments.results import write_json, write_scenario, write_text
 from experiments.run.faults import RunError, told_by
-from experiments.run.manifest import MANIFEST, library_versions
+from experiments.run.manifest import library_versions
 from experiments.run.source import Experiment
 
 CONFIG, SUMMARY, REPORT = "config.yaml", "summary.json", "report.html"
@@ -64,11 +64,6 @@ class RunFolder:
         self.experiment = experiment
         self.path = unfinished(final)
         self._since = 0.0
-
-    @property
-    def is_complete(self) -> bool:
-        """Whether the run is there already."""
-        return (self.final / MANIFEST).is_file()
 
     @contextmanager
     def held(self) -> Iterator[Path]:

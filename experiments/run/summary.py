@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from experiments.compare import Difference, Estimate
@@ -71,17 +71,14 @@ def answer(best: str, reference: str, gain: Estimate, opt_outs: Difference, n_da
     if not gain.is_clear:
         told = f"{who} could not be told apart from {reference}: {gain.mean:+.3f} EUR a user {span} ({interval})"
     else:
-        verb = "brings" if gain.mean > 0 else "costs"
-        side = "more than" if gain.mean > 0 else "against"
-        told = f"{who} {verb} {abs(gain.mean):.3f} EUR a user {side} {reference} {span} ({interval})"
+        if gain.mean > 0:
+            told = f"{who} brings {gain.mean:.3f} EUR a user more than {reference} {span} ({interval})"
+        else:
+            interval = f"95 %: {-gain.high:.3f} to {-gain.low:.3f}"
+            told = f"{reference} is not beaten: {who} costs {-gain.mean:.3f} EUR a user against it {span} ({interval})"
     change = opt_outs.estimate
     if change.is_clear:
         more = "more" if change.mean > 0 else "fewer"
         low, high = sorted((100 * abs(change.low), 100 * abs(change.high)))
         told += f", with {100 * abs(change.mean):.1f} {more} opt-outs per 100 users ({low:.1f} to {high:.1f})"
-    return f"{told[0].upper()}{told[1:]}." if told[0].isalpha() and best != told[: len(best)] else f"{told}."
-
-
-def contenders_in_order(names: Sequence[str], evaluations: Mapping[str, Evaluation]) -> list[str]:
-    """Return names by value, the best first."""
-    return sorted(names, key=lambda name: -float(evaluations[name].expected_nano.mean()))
+    return f"{told}."

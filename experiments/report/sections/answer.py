@@ -47,8 +47,11 @@ def answer_in_words(run: RunFolder) -> str:
 
 
 def _of_whom(run: RunFolder) -> str:
-    """Return of which users the answer is, where it is not of all; the rest of the page is of all."""
+    """Return of which users the answer is, where it is not of all."""
     n, of = run.summary.get("told_by_users"), run.summary.get("n_users")
     if not n or n == of:
         return ""
-    return f" Told by the {n:,} users who had no say in which contender is best; all else here is of all {of or 0:,}."
+    return (
+        f" Told by the {n:,} users who had no say in which contender is best; the contenders' tables and pictures are "
+        f"of all {of or 0:,}, other sections of users of their own."
+    )

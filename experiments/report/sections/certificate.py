@@ -28,6 +28,8 @@ def _certificate(found: dict[str, Any]) -> str:
         ("states in which limits are broken", f"{found.get('ineligible', 0):,}"),
         ("more fatigue raises the wish to send", f"in {found.get('risen', 0):,} of {found.get('tried', 0):,} states"),
     ]
+    if found.get("users"):
+        rows.append(("tried on", f"{found['users']:,} users of its own, {found.get('days', '?')} days"))
     if found.get("one_point_is"):
         rows.append(("one point is", str(found["one_point_is"])))
     heading = f"<h3>{escape(found.get('student', 'the copy'))} for {escape(found.get('teacher', 'its teacher'))}</h3>"

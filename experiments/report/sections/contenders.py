@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import math
 
+from experiments.evaluation.outcomes import RETENTION_DAYS
 from experiments.report.charts import Row, Spot, front_chart
-from experiments.report.page import Section, figures, missing, table
+from experiments.report.page import Section, figures, missing, paragraph, table
 from experiments.report.reading import OPT_OUTS, VALUE, RunFolder, difference, interval, known
 from experiments.report.words import NO_BREAK, digits_for, is_clear, number, share
 
 ORACLE = "oracle"  # the kind of who sees the hidden state
+WORDS = (
+    "In bold: most value of all who could be let out. Left: gone for good before the end. Retained: with a session in "
+    f"the last {RETENTION_DAYS} days. Satisfaction: mean answer to surveys, from 0 to 1."
+)
 # outcome: heading, how many users a figure is of, digits; None: a share in per cent
 _COLUMNS = {
     "sends": ("sends a user", 1, 2),
@@ -66,8 +71,12 @@ def everybody(run: RunFolder) -> Section:
         cells.append("reference" if policy == run.reference else _gain(value, digits))
         cells += [_cell(run, policy, outcome) for outcome in present]
         rows.append(cells)
-    css = ["best" if policy == run.best else "" for policy in run.policies]
-    return Section(title, table(head, rows, label=title, row_css=css), name)
+    values = {policy: known(run.outcome(policy, VALUE), "mean") for policy in run.policies}
+    fit = [p for p in run.policies if run.outcome(p, VALUE).get("kind") != ORACLE and math.isfinite(values[p])]
+    most = max(fit, key=values.__getitem__, default="")
+    css = ["best" if policy == most else "" for policy in run.policies]
+    told = paragraph(WORDS, "faint")
+    return Section(title, table(head, rows, label=title, row_css=css) + told, name)
 
 
 def _gain(row: dict[str, object], digits: int) -> str:

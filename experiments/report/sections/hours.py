@@ -31,7 +31,8 @@ def by_hour(run: RunFolder) -> Section:
                     css=css,
                     x_label="local hour",
                     night=NIGHT,
-                    caption=f"The darker, the more of a policy's own {what} fall into the hour; underlined: 22 to 8.",
+                    caption=f"The stronger, the more of a policy's own {what} fall into the hour, each by its own "
+                    "greatest; underlined: 22 to 8.",
                 )
             )
     if not pictures:

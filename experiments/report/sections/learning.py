@@ -19,6 +19,7 @@ def learning(run: RunFolder) -> Section:
     if not learners:
         return Section(title, missing("Nobody was trained in this run, so there is no learning curve."), name)
     levels = {who: known(by_contender[who][-1], "value_eur") for who in LEVELS if who in by_contender}
+    named = {f"{who}: {run.reference}" if who == "reference" and run.reference else who: y for who, y in levels.items()}
     marks = marks_of(learners) | {who: run.marks[who] for who in learners if who in run.marks}
     lines = []
     for who in learners:
@@ -28,7 +29,7 @@ def learning(run: RunFolder) -> Section:
         steps, values = [float(row["step"]) for row in rows], [known(row, "value_eur") for row in rows]
         lines.append(Line(who, steps, values, *bounds))
     absent = [who for who in LEVELS if who not in levels]
-    caption = "Judged on users of the training's own, whom it does not learn from."
+    caption = "Curves: on users of the training's own, whom it does not learn from. Levels: on those who judge all."
     caption += f" Not known here: {', '.join(absent)}." if absent else ""
     picture = line_chart(
         "Value while learning",
@@ -36,7 +37,7 @@ def learning(run: RunFolder) -> Section:
         marks,
         x_label="steps",
         y_label="EUR a user over silence",
-        levels=levels,
+        levels=named,
         caption=caption,
     )
     return Section(title, figures([picture]), name)

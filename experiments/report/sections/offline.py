@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 from experiments.report.charts import Row, interval_chart
 from experiments.report.page import Mark, Section, figures, missing, paragraph, table
@@ -40,12 +41,31 @@ def offline(run: RunFolder) -> Section:
         pictures.append(picture)
     parts = [figures(pictures)]
     if n_known:
-        parts.insert(0, paragraph(f"{n_inside} of {n_known} intervals hold the truth."))
+        held = f"{n_inside} of {n_known} intervals hold the truth. All are from one log, so they miss or hold together"
+        held += "; that of fitted Q knows nothing of what its model gets wrong."
+        parts.insert(0, paragraph(held))
+    parts.insert(0, paragraph(_log_in_words(run.notes.get(name, {})), "faint"))
     if refused:
         rows_of_refused = [(policy, ", ".join(names), why) for (policy, why), names in refused.items()]
         parts.append(table(("policy", "estimators", "refused, since"), rows_of_refused, words=True))
     return Section(title, "".join(parts), name)
 
 
+def _log_in_words(about: Mapping[str, str]) -> str:
+    """Return what the log is, by what the table says of itself."""
+    if "n_users" not in about:
+        return "Values are of an episode of the log, not of a life as in the other sections."
+    days = f"{about['n_days']} days, a decision every {about['epoch_hours']} h"
+    unit = "EUR an episode"
+    unit += "" if float(about["discount_per_day"]) == 1.0 else f", money a day later worth {about['discount_per_day']}"
+    return (
+        f"The log is of {about['log']}: {int(about['n_users']):,} users of its own, {days}. Values are {unit}; "
+        "other sections are of longer lives."
+    )
+
+
 def _plain(estimator: object) -> str:
-    return str(estimator).replace("_", " ")
+    from experiments.offline.estimators.sequential_catalogue import SEQUENTIAL
+
+    name = str(estimator)
+    return SEQUENTIAL[name].title if name in SEQUENTIAL else name.replace("_", " ")

@@ -64,21 +64,36 @@ def groupings(fields: Sequence[str], columns: Sequence[Sequence[Level]]) -> list
     return [each for each in found if len(each.names) > 1]
 
 
-def main_effects(by: Sequence[Grouping], results: npt.NDArray[np.float64]) -> list[Effect]:
-    """Return what each field explains alone, the greatest share first."""
-    found = [Effect((each.field,), *_epsilon(each.group, results)) for each in by]
+def within_seeds(results: npt.NDArray[np.float64], seeds: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.float64], int]:
+    """Return results less their seed's mean, and the degrees of freedom that this takes.
+
+    Users of a seed are worth more or less to every setting alike: a block, not noise.
+    """
+    used, block = np.unique(seeds, return_inverse=True)
+    means = np.bincount(block, results) / np.bincount(block)
+    return results - means[block], len(used) - 1
+
+
+def main_effects(by: Sequence[Grouping], results: npt.NDArray[np.float64], df_taken: int = 0) -> list[Effect]:
+    """Return what each field explains alone, the greatest share first.
+
+    Args:
+        results: a trial each.
+        df_taken: degrees of freedom that blocks have taken, see `within_seeds`.
+    """
+    found = [Effect((each.field,), *_epsilon(each.group, results, df_taken)) for each in by]
     return sorted(found, key=_by_share)
 
 
-def interactions(by: Sequence[Grouping], results: npt.NDArray[np.float64]) -> list[Effect]:
-    """Return what pairs of fields explain beyond each alone, the greatest share first."""
-    alone = {each.field: _epsilon(each.group, results)[0] for each in by}
+def interactions(by: Sequence[Grouping], results: npt.NDArray[np.float64], df_taken: int = 0) -> list[Effect]:
+    """Return what pairs of fields explain beyond each alone, the greatest share first; see `main_effects`."""
+    alone = {each.field: _epsilon(each.group, results, df_taken)[0] for each in by}
     found = []
     for one, other in combinations(by, 2):
         cells = one.group * len(other.names) + other.group
-        together, _ = _epsilon(cells, results)
+        together, _ = _epsilon(cells, results, df_taken)
         share = together - alone[one.field] - alone[other.field]
-        p_value = _interaction_p(one, other, results)
+        p_value = _interaction_p(one, other, results, df_taken)
         is_told = math.isfinite(share) and math.isfinite(p_value)  # else nothing but noise is left, or no cell is
         found.append(Effect((one.field, other.field), max(share, 0.0) if is_told else math.nan, p_value))
     return sorted(found, key=_by_share)
@@ -106,10 +121,10 @@ def _grouping(field: str, column: Sequence[Level]) -> Grouping:
     return Grouping(field, tuple(shown(level) for level in levels), group)
 
 
-def _epsilon(group: npt.NDArray[np.int64], results: npt.NDArray[np.float64]) -> tuple[float, float]:
+def _epsilon(group: npt.NDArray[np.int64], results: npt.NDArray[np.float64], df_taken: int = 0) -> tuple[float, float]:
     """Return epsilon squared, at least 0, and the p-value of the F test."""
     used, group = np.unique(group, return_inverse=True)
-    n, k = len(results), len(used)
+    n, k = len(results) - df_taken, len(used)
     if n - k < 1 or k < 2:
         return math.nan, math.nan
     means = np.bincount(group, results) / np.bincount(group)
@@ -122,7 +137,7 @@ def _epsilon(group: npt.NDArray[np.int64], results: npt.NDArray[np.float64]) -> 
     return share, _tail((total - within) / (k - 1), noise, k - 1, n - k)
 
 
-def _interaction_p(one: Grouping, other: Grouping, results: npt.NDArray[np.float64]) -> float:
+def _interaction_p(one: Grouping, other: Grouping, results: npt.NDArray[np.float64], df_taken: int) -> float:
     """Return the p-value of what the cells' means add to sums of both fields' own effects."""
     n = len(results)
     cells = one.group * len(other.names) + other.group
@@ -132,9 +147,10 @@ def _interaction_p(one: Grouping, other: Grouping, results: npt.NDArray[np.float
     full = (cells[:, None] == np.unique(cells)).astype(np.float64)
     left = [float(((results - x @ np.linalg.lstsq(x, results)[0]) ** 2).sum()) for x in (sums, full)]
     rank = [int(np.linalg.matrix_rank(x)) for x in (sums, full)]
-    if rank[1] <= rank[0] or n <= rank[1]:
+    n_free = n - rank[1] - df_taken
+    if rank[1] <= rank[0] or n_free < 1:
         return math.nan
-    return _tail((left[0] - left[1]) / (rank[1] - rank[0]), left[1] / (n - rank[1]), rank[1] - rank[0], n - rank[1])
+    return _tail((left[0] - left[1]) / (rank[1] - rank[0]), left[1] / n_free, rank[1] - rank[0], n_free)
 
 
 def _tail(explained: float, noise: float, df: int, df_noise: int) -> float:

@@ -79,7 +79,15 @@ def judge_offline(experiment: Experiment, contenders: list[Ready], folder: Path,
         )  # fmt: skip
         rows += _rows(contender.name, found, truth, about)
     columns = {name: [getattr(row, name) for row in rows] for name in _Row.__dataclass_fields__}
-    write_table(folder, TABLE, columns, {"unit": "EUR an episode, discounted", "log": about.log})
+    told_of = {
+        "unit": "EUR an episode, discounted",
+        "log": about.log,
+        "n_users": str(about.n_users),
+        "n_days": str(world.calendar.horizon_days),
+        "epoch_hours": str(world.calendar.epoch_hours),
+        "discount_per_day": f"{about.discount_per_day:g}",
+    }
+    write_table(folder, TABLE, columns, told_of)
 
 
 def _world(scenario: Scenario, about: OfflineSettings) -> Scenario:

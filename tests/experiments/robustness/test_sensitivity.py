@@ -128,8 +128,10 @@ def test_verdicts_follow_from_intervals() -> None:
 
 def test_what_is_not_clear_cannot_turn_round() -> None:
     found = made_up(0.01, (0.9, -0.4))
-    assert {found.verdict(each) for each in (found.turns[0].less, found.turns[0].more)} == {"holds"}
+    assert [found.verdict(each) for each in (found.turns[0].less, found.turns[0].more)] == ["becomes clear"] * 2
+    assert found.verdict(Estimate(0.01, 0.02)) == "holds"
     assert "which is no difference that could turn round" in found.in_words()
+    assert "a difference becomes clear with" in found.in_words()
     assert "the sign turns round with none" in found.in_words()
 
 

@@ -191,7 +191,7 @@ def test_the_answer_in_words() -> None:
     assert found["answer"] == "up brings 0.500 EUR a user more than cap over 28 days (95 %: +0.420 to +0.580)."
     down = summary(config, {"cap": flat, "down": evaluation("down", [0.5, 0.6, 0.4, 0.5], [1, 1, 1, 2])}, "shop")
     assert down["answer"] == (
-        "down costs 0.500 EUR a user against cap over 28 days (95 %: -0.580 to -0.420), "
+        "cap is not beaten: down costs 0.500 EUR a user against it over 28 days (95 %: 0.420 to 0.580), "
         "with 125.0 more opt-outs per 100 users (76.0 to 174.0)."
     )
     unclear = summary(config, {"cap": flat, "same": evaluation("same", [0.5, 1.6, 1.4, 0.4], [0] * 4)}, "shop")
