@@ -96,6 +96,8 @@ def read_run(folder: Path) -> KeptRun:
             raise RunError(f"{folder}: this run is not finished; the command that began it goes on.")
         if not folder.exists():
             raise RunError(f"{folder}: no such folder.")
+        if folder.is_file():
+            raise RunError(f"{folder}: expected a run's folder, got a file.")
         waiting = folder.with_name(f".{folder.name}.unfinished")
         more = f"; an unfinished run lies beside it, {waiting.name}" if waiting.exists() else ""
         below = next(runs_below(folder), None)

@@ -174,3 +174,12 @@ def test_compare_refuses_what_cannot_be_compared(copied: Path) -> None:
     assert twice.stderr == f"Error: {copied}: this run is given twice.\n"
     other = kairos("results", "compare", str(copied), str(copied / "no"))
     assert other.stderr == f"Error: {copied / 'no'}: no such folder.\n"
+
+
+def test_a_file_is_no_run(tmp_path: Path) -> None:
+    (tmp_path / "x.yaml").write_text("kind: experiment", "utf-8")
+    done = kairos("results", "show", str(tmp_path / "x.yaml"))
+    assert (done.exit_code, done.stderr) == (
+        1,
+        f"Error: {tmp_path / 'x.yaml'}: expected a run's folder, got a file.\n",
+    )
