@@ -5,7 +5,7 @@ from __future__ import annotations
 import types
 import typing
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Union
 
 from pydantic import BaseModel, Tag, ValidationError
@@ -18,6 +18,17 @@ from simulator.config import MisfitError, did_you_mean
 _BOUNDS = {"greater_than": ">", "greater_than_equal": ">=", "less_than": "<", "less_than_equal": "<="}
 _NEGATIONS = ("no", "off", "n", "false", "0")
 _AFFIRMATIONS = ("yes", "on", "y", "true", "1")
+
+
+# What takes a config, by its kind.
+COMMANDS = {
+    "scenario": "simulate",
+    "experiment": "run",
+    "sweep": "sweep",
+    "training": "train",
+    "log-mapping": "evaluate --mapping",
+    "worlds": "robustness --worlds",
+}
 
 
 def faults_of(error: ValidationError, model: type[BaseModel], source: Source) -> list[Fault]:
@@ -34,6 +45,11 @@ def faults_of(error: ValidationError, model: type[BaseModel], source: Source) ->
         for details in error.errors(include_url=False)
         for path, message in _explain(details, _visit(model, details["loc"]))
     ]
+    kind = source.tree.get("kind") if isinstance(source.tree, dict) else None
+    of_another = [fault for fault in found if fault.path == "kind"] if isinstance(kind, str) else []
+    if of_another and kind in COMMANDS:  # whatever else is wrong with it, it is so as something that it is not
+        command = COMMANDS[kind]
+        return [replace(fault, message=f"{fault.message}; kairos {command} takes it") for fault in of_another]
     return [fault for fault in found if (fault.file, fault.path) not in refused]
 
 

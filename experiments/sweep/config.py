@@ -133,3 +133,14 @@ class SweepConfig(Model):
     settings: dict[Path, JsonValue] = Field({}, description="values written over the base, by dotted path")
     search: Search
     seeds: Seeds = Field((1,), description="of the base; each setting is tried with every one")
+
+    @model_validator(mode="after")
+    def _seeds_are_unlike(self) -> Self:
+        twice = [
+            (("seeds", place), f"{seed} stands there already, at seeds.{self.seeds.index(seed)}")
+            for place, seed in enumerate(self.seeds)
+            if seed in self.seeds[:place]
+        ]
+        if twice:
+            raise MisfitError(twice)
+        return self

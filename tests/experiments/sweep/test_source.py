@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from experiments.config import ConfigError
+from experiments.run.source import load_experiment
 from experiments.shipped import shipped_path
 from experiments.sweep.source import experiment_hash, load_sweep, sweep_names, sweep_schema
 from tests.architecture.imports import ROOT
@@ -117,3 +118,21 @@ def test_sweeps_that_come_with_the_package_and_their_schema() -> None:
         load_sweep(name)
     schema = json.loads((ROOT / "configs" / "sweep.schema.json").read_text("utf-8"))
     assert schema == sweep_schema()
+
+
+def test_seeds_are_unlike(tmp_path: Path) -> None:
+    config = written_sweep(tmp_path, 2)
+    with pytest.raises(ConfigError, match=r"--set: seeds.2: 1 stands there already, at seeds.0"):
+        load_sweep(config, {"seeds": [1, 2, 1]})
+
+
+def test_a_config_of_another_kind_is_told_with_what_takes_it(tmp_path: Path) -> None:
+    config = written_sweep(tmp_path, 2)
+    with pytest.raises(ConfigError) as error:
+        load_experiment(config)
+    line = next(k for k, line in enumerate(config.read_text("utf-8").splitlines(), 1) if line.startswith("kind:"))
+    assert str(error.value) == f"{config}:{line}: kind: expected 'experiment', got 'sweep'; kairos sweep takes it"
+    with pytest.raises(
+        ConfigError, match=r"small.yaml:\d: kind: expected 'sweep', got 'experiment'; kairos run takes it$"
+    ):
+        load_sweep(config.with_name("small.yaml"))
