@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import Literal
 
-Purpose = Literal["tuning", "evaluation", "log", "learning", "certificate", "worlds"]
-PURPOSES: tuple[Purpose, ...] = ("tuning", "evaluation", "log", "learning", "certificate", "worlds")
+Purpose = Literal["tuning", "evaluation", "log", "learning", "certificate", "worlds", "held_out"]
+PURPOSES: tuple[Purpose, ...] = ("tuning", "evaluation", "log", "learning", "certificate", "worlds", "held_out")
 USERS_A_SEED = 2**20
 MOST_LEARNED = USERS_A_SEED // 4  # users of a round of distillation, which has three
 APART = 10**12  # beyond all seeds of trainings, and of what a search for baselines takes beside its own
@@ -23,6 +23,16 @@ def training_seed(seed: int) -> int:
 def first_user(seed: int, purpose: Purpose) -> int:
     """Return the seed of the users that an experiment meets for a purpose."""
     return (1 + PURPOSES.index(purpose)) * APART + seed * USERS_A_SEED
+
+
+def held_out(seed: int, within: int) -> int:
+    """Return the seed of the users that an experiment's trainings are judged on while they learn.
+
+    Args:
+        seed: of the experiment.
+        within: of the training's own evaluation: where among the experiment's users they begin.
+    """
+    return first_user(seed, "held_out") + within
 
 
 def first_learned(seed: int, round_: int, learn_users: int, n_users: int) -> int:

@@ -29,7 +29,7 @@ from experiments.run.config import (
     TrainedAgent,
     experiment_class,
 )
-from experiments.run.luck import training_seed
+from experiments.run.luck import held_out, training_seed
 from experiments.shipped import shipped_names, shipped_path
 from experiments.training.config import TrainingConfig, UsersEnvironment
 from experiments.training.source import SCENARIO_FILE, Plan, kind_fault
@@ -101,7 +101,10 @@ class Experiment:
 
     def plan_of(self, contender: TrainedAgent) -> Plan:
         """Return the training of a contender."""
-        about = contender.environment
+        about, training = contender.environment, contender.training
+        judged = training.evaluation.model_copy(
+            update={"seed": held_out(self.config.seed, training.evaluation.seed)}  # fresh ones for each seed
+        )
         config = TrainingConfig(
             name=contender.name,
             title=self.config.title,
@@ -114,7 +117,7 @@ class Experiment:
             ),
             agent=contender.agent,
             credit=contender.credit,
-            training=contender.training,
+            training=training.model_copy(update={"evaluation": judged}),
         )
         return Plan(config, self.scenario, f"{self.file}: contender {contender.name!r}")
 

@@ -134,7 +134,13 @@ class EvaluationSettings(Model):
     """Whom the policy is tried on; always the same users with the same luck. Exact worlds need none."""
 
     n_users: int = Field(1024, ge=2, le=2**20)
-    seed: Seed = Field(1_000_000, description="of the users; choose it away from the training's own")
+    seed: int = Field(
+        1_000_000,
+        ge=0,
+        lt=2**62,
+        description="of the users; choose it away from the training's own; in an experiment, "
+        "where among users of its own they begin",
+    )
     horizon_days: int | None = Field(None, ge=1, le=36_500, description="null: the training's")
     acts: Literal["best", "drawn"] = Field(
         "best",

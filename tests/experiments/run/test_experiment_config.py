@@ -19,7 +19,7 @@ from experiments.evaluation.tuned_baselines import KINDS
 from experiments.faults import ConfigError
 from experiments.init_command import _write_new
 from experiments.offline.estimators.sequential_catalogue import SEQUENTIAL
-from experiments.run.config import BaselineKind, EstimatorName, Form
+from experiments.run.config import BaselineKind, EstimatorName, Form, TrainedAgent
 from experiments.run.luck import (
     APART,
     MOST_LEARNED,
@@ -317,3 +317,16 @@ def test_init_refuses_what_is_no_name(tmp_path: Path, monkeypatch: pytest.Monkey
     assert list(tmp_path.iterdir()) == []
     assert kairos("init").exit_code == 0
     assert Path("my-experiment.yaml").is_file()
+
+
+def test_each_seed_judges_its_trainings_on_users_of_its_own() -> None:
+    """Else all seeds would choose their policies by the same users, and would be no replications."""
+    begins = []
+    for seed in (1, 2):
+        experiment = tiny(seed=seed)
+        agent = experiment.config.contenders[2]
+        assert isinstance(agent, TrainedAgent)
+        plan = experiment.plan_of(agent)
+        begins.append(plan.config.training.evaluation.seed)
+        assert begins[-1] == first_user(seed, "held_out") + agent.training.evaluation.seed
+    assert begins[1] - begins[0] == USERS_A_SEED
