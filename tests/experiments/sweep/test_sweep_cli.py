@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import random
 import shutil
 import signal
 import subprocess
@@ -119,66 +118,3 @@ def test_ctrl_c_keeps_what_is_done_and_says_so_once(tmp_path: Path) -> None:
         assert said.read() == "Interrupted; what is done is kept. The same command goes on.\n"
     assert done(out) >= 1
     assert not (out / "table.parquet").exists()
-
-
-@pytest.mark.proof
-def test_two_hundred_trials_killed_five_times_end_as_if_undisturbed(tmp_path: Path) -> None:
-    config = written_sweep(tmp_path, 50)
-    whole, killed = tmp_path / "whole", tmp_path / "killed"
-    assert started(config, whole, "--workers", "2").wait() == 0
-    luck, n_killed = random.Random(7), 0
-    for _ in range(5):
-        asking, before = started(config, killed, "--workers", "2"), done(killed)
-        while done(killed) == before and asking.poll() is None:
-            time.sleep(0.02)
-        time.sleep(luck.uniform(0.0, 5.0))
-        n_killed += asking.poll() is None
-        asking.kill()
-        asking.wait()
-    assert n_killed == 5
-    assert done(killed) < 200
-    assert started(config, killed, "--workers", "1").wait() == 0
-    assert pl.read_parquet(whole / "table.parquet")["setting"].n_unique() == 50
-    assert (killed / "table.parquet").read_bytes() == (whole / "table.parquet").read_bytes()
-
-
-@pytest.mark.proof
-@pytest.mark.skipif(not Path("/proc").is_dir(), reason="reads /proc")
-def test_two_hundred_trials_on_ray_with_workers_killed_end_as_if_undisturbed(tmp_path: Path) -> None:
-    pytest.importorskip("ray")
-    config = written_sweep(tmp_path, 50)
-    whole, there = tmp_path / "whole", tmp_path / "there"
-    assert started(config, whole, "--workers", "2").wait() == 0
-    asking, n_killed = started(config, there, "--workers", "2", "--engine", "ray"), 0
-    for n_done in (10, 60, 120):
-        while done(there) < n_done and asking.poll() is None:
-            time.sleep(0.05)
-        until = time.monotonic() + 20.0
-        while not (workers := ray_workers_of(asking.pid)) and time.monotonic() < until:
-            time.sleep(0.005)
-        os.kill(workers[0], signal.SIGKILL)
-        n_killed += 1
-    assert asking.wait() == 0
-    assert n_killed == 3
-    assert (there / "table.parquet").read_bytes() == (whole / "table.parquet").read_bytes()
-
-
-def ray_workers_of(pid: int) -> list[int]:
-    """Processes of this session's cluster that are in the middle of a trial; Ray names them by their task."""
-    found = []
-    for entry in Path("/proc").glob("[0-9]*"):
-        try:
-            told = (entry / "cmdline").read_bytes()
-            if told.startswith(b"ray::tried") and pid in ancestors(int(entry.name)):
-                found.append(int(entry.name))
-        except OSError:
-            continue  # it ended meanwhile
-    return found
-
-
-def ancestors(pid: int) -> list[int]:
-    found: list[int] = []
-    while pid > 1:
-        pid = int((Path("/proc") / str(pid) / "stat").read_text().rpartition(")")[2].split()[1])
-        found.append(pid)
-    return found
