@@ -10,7 +10,7 @@ from __future__ import annotations
 import datetime as dt
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
@@ -128,14 +128,22 @@ def read_setting(text: str, option: str = "--set") -> tuple[str, Any]:
     return path, source.tree
 
 
-def override(source: Source, overrides: Mapping[str, object], option: str) -> None:
+def override(source: Source, overrides: Mapping[str, object], option: str, *, is_merging: bool = True) -> None:
     """Write values over a source, each at its dotted path; entries of lists go by index or by name.
 
-    A section is written over value by value, so that what it does not say stays as it is; one that says its `kind` is
-    another thing, and takes the place of what was there. Sections that are not there are made. What cannot be written
-    is added to the faults of the source.
+    A section over a section is written value by value, so that what it does not say stays as it is; one that says its
+    `kind` is another thing, and takes the place of what was there. Sections that are not there are made. What cannot
+    be written is added to the faults of the source.
+
+    Args:
+        is_merging: False: a section always takes the place of what was there, as where keys are names, not fields.
     """
-    for text, value in leaves_of(overrides):
+    for text, value in overrides.items():
+        is_section = isinstance(value, Mapping) and bool(value) and "kind" not in value
+        if is_merging and is_section and isinstance(_at(source.tree, text), dict):
+            assert isinstance(value, Mapping), "see above"
+            override(source, {f"{text}.{key}": part for key, part in value.items()}, option)
+            continue
         path = _resolve(source, text, option)
         if path is None:
             continue
@@ -148,14 +156,16 @@ def override(source: Source, overrides: Mapping[str, object], option: str) -> No
         node[path[-1]] = _plain(value, path, source)
 
 
-def leaves_of(section: Mapping[str, object], above: str = "") -> Iterator[tuple[str, object]]:
-    """Yield what a section says, each value with its dotted path; sections with a `kind` are values."""
-    for key, value in section.items():
-        path = f"{above}{key}"
-        if isinstance(value, Mapping) and value and "kind" not in value:
-            yield from leaves_of(value, f"{path}.")
+def _at(node: Any, text: str) -> Any:
+    """Return what stands at a dotted path; None where there is nothing."""
+    for part in text.split("."):
+        if isinstance(node, list):
+            names = [entry.get("name") if isinstance(entry, dict) else None for entry in node]
+            place = int(part) if part.isdecimal() else names.index(part) if part in names else len(node)
+            node = node[place] if place < len(node) else None
         else:
-            yield path, value
+            node = node.get(part) if isinstance(node, dict) else None
+    return node
 
 
 def _resolve(source: Source, text: str, option: str) -> Path | None:

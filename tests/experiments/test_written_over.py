@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from experiments.config import ConfigError, load_scenario, scenario_tree
+from experiments.offline.logs.mapping import load_mapping
 from experiments.run.source import load_experiment
+from experiments.sweep.source import load_sweep
 from experiments.training.source import load_training
-from experiments.yaml_source import leaves_of
 from simulator.presets import preset_names
 
 PATH, VALUE = "behaviour.fatigue.fatigue_hours", 77.0
@@ -28,8 +29,11 @@ FORMS = {
 }
 
 
-def values(tree: dict[str, Any]) -> dict[str, object]:
-    return dict(leaves_of(tree))
+def values(tree: dict[str, Any], above: str = "") -> dict[str, object]:
+    found: dict[str, object] = {}
+    for key, value in tree.items():
+        found |= values(value, f"{above}{key}.") if isinstance(value, dict) else {f"{above}{key}": value}
+    return found
 
 
 def changes(changed: Any, preset: str) -> dict[str, object]:
@@ -90,3 +94,17 @@ def test_a_section_is_written_over_value_by_value() -> None:
     assert made.config.offline is None
     assert made.config.exports is not None
     assert made.config.exports.forms == ("sql",)
+
+
+def test_a_section_takes_the_place_of_what_is_none(tmp_path: Path) -> None:
+    path = tmp_path / "sweep.yaml"
+    path.write_text(
+        "kind: sweep\nname: s\nbase: quick\nsearch: {kind: random, n: 2, fields: {n_slots: [2, 4]}}\n", "utf-8"
+    )
+    found = load_sweep(path, {"search.fields.n_slots": {"low": 2, "high": 6, "whole": True}})
+    assert found.config.search.model_dump()["fields"]["n_slots"]["high"] == 6
+
+
+def test_where_keys_are_names_a_section_takes_the_place_of_another() -> None:
+    shares = {"Mens E-Mail": 0.5, "No E-Mail": 0.5}
+    assert load_mapping("hillstrom", {"probabilities": shares}).model_dump()["probabilities"] == shares

@@ -184,7 +184,7 @@ def load_mapping(source: str | os.PathLike[str], overrides: Map[str, object] | N
     """
     _, text, label = read_source(source, mapping_path, "configs/logs")
     written = read_yaml(text, label)
-    override(written, overrides or {}, "--set")
+    override(written, overrides or {}, "--set", is_merging=False)  # keys are actions and columns
     try:
         mapping = LogMapping.model_validate_json(json.dumps(written.tree))
     except ValidationError as error:
