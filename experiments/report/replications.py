@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -42,6 +43,7 @@ def over_seeds(results: Sequence[float]) -> OverSeeds:
     return OverSeeds(mean, mean - half, mean + half, n)
 
 
+@lru_cache
 def studentized_range(n_means: int, n_free: int) -> float:
     """Return the 95 % point of the range of n means over their standard error, of so many degrees of freedom.
 
