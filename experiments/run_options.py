@@ -78,12 +78,7 @@ def asked(ctx: click.Context, *more: str, without: tuple[str, ...] = ()) -> str:
         more: added to it.
         without: names of parameters that are left out.
     """
-    names: list[str] = []
-    above: click.Context | None = ctx
-    while above is not None and above.parent is not None:
-        names.insert(0, above.info_name or "")
-        above = above.parent
-    words = ["kairos", *names]
+    words = ["kairos", *ctx.command_path.split()[1:]]
     for param in ctx.command.params:
         name = param.name or ""
         if name in without or ctx.get_parameter_source(name) is not ParameterSource.COMMANDLINE:

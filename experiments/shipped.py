@@ -5,18 +5,19 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from experiments.config_messages import COMMANDS
 from experiments.faults import ConfigError, Fault
 from experiments.yaml_source import read_yaml
 from simulator.config import did_you_mean
 from simulator.presets import preset_folders, preset_names
 
-# Folder below `configs`: what lies there, and the command that takes it.
+# Folder below `configs`: the kind of what lies there, and what people call it.
 KINDS = {
-    ".": ("a scenario", "simulate"),
-    "experiments": ("an experiment", "run"),
-    "sweeps": ("a sweep", "sweep"),
-    "training": ("a training", "train"),
-    "logs": ("a mapping of logs", "evaluate"),
+    ".": ("scenario", "a scenario"),
+    "experiments": ("experiment", "an experiment"),
+    "sweeps": ("sweep", "a sweep"),
+    "training": ("training", "a training"),
+    "logs": ("log-mapping", "a mapping of logs"),
 }
 _KIND = re.compile(r"^kind: *([a-z-]+)", re.MULTILINE)
 
@@ -60,9 +61,9 @@ def shipped_path(folder: str, name: str, what: str) -> Path:
 def nearest(name: str, folder: str) -> str:
     """Return what a name that is not in a folder may mean: one of another kind, or one that is near; "" for neither."""
     names = {each: preset_names() if each == "." else shipped_names(each) for each in KINDS}
-    for other, (kind, command) in KINDS.items():
+    for other, (kind, words) in KINDS.items():
         if other != folder and name in names[other]:
-            return f" {name!r} is {kind}, for kairos {command}."
+            return f" {name!r} is {words}, for kairos {COMMANDS[kind]}."
     return did_you_mean(name, names[folder])
 
 

@@ -26,6 +26,7 @@ from experiments.offline.weighed import Weighed, weigh
 from simulator.measures import plain
 
 FULL = 0.95
+FINE = 0.9  # coverage of 95 % intervals, of an estimator that can be believed
 NEAR = 0.05  # of an error: what some dozens of logs do not tell apart
 LEAST_ANSWERED = 0.9  # of the twin's logs, for an estimator that can be believed
 
@@ -108,29 +109,24 @@ class ReportCard:
         Where none of them does, the one of the highest coverage. One that was refused in more than a tenth of the logs
         is none to believe; None: all were.
         """
-
-        def of(name: str) -> tuple[float, float]:
-            its = [mark for mark in self.marks if mark.estimator == name]
-            return min(mark.coverage for mark in its), math.sqrt(sum(mark.rmse**2 for mark in its) / len(its))
-
         refused = {mark.estimator for mark in self.marks if mark.answered < LEAST_ANSWERED}
         names = [name for name in dict.fromkeys(mark.estimator for mark in self.marks) if name not in refused]
-        fine = [name for name in names if of(name)[0] >= 0.9]
+        fine = [name for name in names if self._of(name)[0] >= FINE]
         if fine:
-            return min(fine, key=lambda name: of(name)[1])
-        return max(names, key=lambda name: of(name)[0], default=None)
+            return min(fine, key=lambda name: self._of(name)[1])
+        return max(names, key=lambda name: self._of(name)[0], default=None)
 
-    def _near(self, name: str) -> list[Mark]:
-        """Return a mark of each other estimator whose error is so near the least that logs do not tell them apart."""
+    def _of(self, name: str) -> tuple[float, float]:
+        """Return an estimator's least coverage, and its error over all policies."""
+        its = [mark for mark in self.marks if mark.estimator == name]
+        return min(mark.coverage for mark in its), math.sqrt(sum(mark.rmse**2 for mark in its) / len(its))
 
-        def error(of: str) -> float:
-            its = [mark.rmse for mark in self.marks if mark.estimator == of]
-            return math.sqrt(sum(rmse**2 for rmse in its) / len(its))
-
-        firsts = {mark.estimator: mark for mark in reversed(self.marks)}
-        fine = {n for n in firsts if min(m.coverage for m in self.marks if m.estimator == n) >= 0.9}
-        most = (1.0 + NEAR) * error(name)
-        return [mark for n, mark in reversed(firsts.items()) if n != name and n in fine and error(n) <= most]
+    def _near(self, name: str) -> list[str]:
+        """Return the titles of other estimators whose error is so near the least that logs do not tell them apart."""
+        titles = {mark.estimator: mark.title for mark in self.marks}
+        most = (1.0 + NEAR) * self._of(name)[1]
+        told = {other: self._of(other) for other in titles if other != name}
+        return [titles[other] for other, (coverage, error) in told.items() if coverage >= FINE and error <= most]
 
     def in_words(self) -> str:
         """Return which estimator to believe, and what choosing by it comes to, in two sentences."""
@@ -140,7 +136,7 @@ class ReportCard:
             return f"{where}every estimator was refused in more than a tenth: such a log cannot tell."
         choice = next(each for each in self.choices if each.estimator == name)
         title = next(mark.title for mark in self.marks if mark.estimator == name)
-        near = [one.title for one in self._near(name)]
+        near = self._near(name)
         alike = f", {' and '.join(near)} as well within {100 * NEAR:.0f} % of its error" if near else ""
         return (
             f"{where}{title} is the one to believe{alike}. Choosing the candidate that it likes best picks one "

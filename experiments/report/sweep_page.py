@@ -116,8 +116,7 @@ def _effects(sweep: SweepFolder, by: Sequence[Grouping]) -> Section:
     results = sweep.results()
     if not by or len(results) < FEWEST_TRIALS:
         return Section(title, missing("Too few trials, or no field with two levels, to tell effects by."), name)
-    apart, df_taken = within_seeds(results, sweep.seeds())
-    alone, pairs = main_effects(by, apart, df_taken), interactions(by, apart, df_taken)
+    alone, pairs = _told_of(sweep, by)
     grouping = {each.field: each for each in by}
     rows = [(*_effect_cells(effect), _range(grouping[effect.fields[0]], sweep)) for effect in alone]
     head = ("field", "share explained", "p", "between its best and worst level")
@@ -146,17 +145,20 @@ def _together(sweep: SweepFolder, by: Sequence[Grouping]) -> Section:
     pictures: list[Picture] = []
     if len(by) >= 2:
         grouping = {each.field: each for each in by}
-        apart, df_taken = within_seeds(results, sweep.seeds())
-        alone = {effect.fields[0]: _or_nothing(effect.share) for effect in main_effects(by, apart, df_taken)}
-        pair = max(
-            interactions(by, apart, df_taken),
-            key=lambda each: _or_nothing(each.share) + sum(alone[f] for f in each.fields),
-        )
+        effects, pairs = _told_of(sweep, by)
+        alone = {effect.fields[0]: _or_nothing(effect.share) for effect in effects}
+        pair = max(pairs, key=lambda each: _or_nothing(each.share) + sum(alone[f] for f in each.fields))
         pictures.append(_map(grouping[pair.fields[0]], grouping[pair.fields[1]], results))
     if len(sweep.fields) >= 2 and len(sweep.ranked()) >= 2:
         caption = "A line a setting, from field to field to its result; the best tenth in colour."
         pictures.append(parallel_chart("All settings", sweep, caption=caption))
     return Section(title, figures(pictures) or missing("Only one field was varied."), name)
+
+
+def _told_of(sweep: SweepFolder, by: Sequence[Grouping]) -> tuple[list[Effect], list[Effect]]:
+    """Return what fields explain alone, and in pairs beyond that, within seeds."""
+    apart, df_taken = within_seeds(sweep.results(), sweep.seeds())
+    return main_effects(by, apart, df_taken), interactions(by, apart, df_taken)
 
 
 def _table(sweep: SweepFolder) -> Section:

@@ -90,10 +90,8 @@ class Matrix:
         if safest == best:
             told += f"; it also has the best worst world ({self.worst_world(best)})"
             return f"{told}. Whether it is clear of the others, their paired differences say (--against {best!r})."
-        worsts = [(name, self.worst_world(name)) for name in (safest, best)]
-        ours, theirs = (self._over_silence(world, name) for name, world in worsts)
-        (_, better), (_, worse) = worsts
-        if ours.low > theirs.high:
+        better, worse = self.worst_world(safest), self.worst_world(best)
+        if self._over_silence(better, safest).low > self._over_silence(worse, best).high:
             told += f"; whoever fears the worst takes {safest}, whose worst world ({better}) is clearly better"
             return f"{told} than {best}'s ({worse})."
         told += (

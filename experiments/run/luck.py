@@ -25,16 +25,6 @@ def first_user(seed: int, purpose: Purpose) -> int:
     return (1 + PURPOSES.index(purpose)) * APART + seed * USERS_A_SEED
 
 
-def held_out(seed: int, within: int) -> int:
-    """Return the seed of the users that an experiment's trainings are judged on while they learn.
-
-    Args:
-        seed: of the experiment.
-        within: of the training's own evaluation: where among the experiment's users they begin.
-    """
-    return first_user(seed, "held_out") + within
-
-
 def first_learned(seed: int, round_: int, learn_users: int, n_users: int) -> int:
     """Return the seed of the users that a round of distillation learns from; no two rounds share one.
 

@@ -29,7 +29,7 @@ from experiments.run.config import (
     TrainedAgent,
     experiment_class,
 )
-from experiments.run.luck import held_out, training_seed
+from experiments.run.luck import first_user, training_seed
 from experiments.shipped import shipped_names, shipped_path
 from experiments.training.config import TrainingConfig, UsersEnvironment
 from experiments.training.source import SCENARIO_FILE, Plan, kind_fault
@@ -102,9 +102,8 @@ class Experiment:
     def plan_of(self, contender: TrainedAgent) -> Plan:
         """Return the training of a contender."""
         about, training = contender.environment, contender.training
-        judged = training.evaluation.model_copy(
-            update={"seed": held_out(self.config.seed, training.evaluation.seed)}  # fresh ones for each seed
-        )
+        own = first_user(self.config.seed, "held_out") + training.evaluation.seed  # else seeds would share the judges
+        judged = training.evaluation.model_copy(update={"seed": own})
         config = TrainingConfig(
             name=contender.name,
             title=self.config.title,

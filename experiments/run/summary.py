@@ -70,12 +70,11 @@ def answer(best: str, reference: str, gain: Estimate, opt_outs: Difference, n_da
         span = f"{span} by the other half"
     if not gain.is_clear:
         told = f"{who} could not be told apart from {reference}: {gain.mean:+.3f} EUR a user {span} ({interval})"
+    elif gain.mean > 0:
+        told = f"{who} brings {gain.mean:.3f} EUR a user more than {reference} {span} ({interval})"
     else:
-        if gain.mean > 0:
-            told = f"{who} brings {gain.mean:.3f} EUR a user more than {reference} {span} ({interval})"
-        else:
-            interval = f"95 %: {-gain.high:.3f} to {-gain.low:.3f}"
-            told = f"{reference} is not beaten: {who} costs {-gain.mean:.3f} EUR a user against it {span} ({interval})"
+        interval = f"95 %: {-gain.high:.3f} to {-gain.low:.3f}"
+        told = f"{reference} is not beaten: {who} costs {-gain.mean:.3f} EUR a user against it {span} ({interval})"
     change = opt_outs.estimate
     if change.is_clear:
         more = "more" if change.mean > 0 else "fewer"

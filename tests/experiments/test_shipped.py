@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from experiments.cli import COMMANDS
+from experiments.config_messages import COMMANDS as TAKEN_BY
 from experiments.shipped import KINDS, shipped_names
 from simulator.presets import preset_names
 from tests.experiments.run.tiny import kairos
@@ -13,7 +14,7 @@ from tests.experiments.run.tiny import kairos
 def test_names_that_come_with_the_package_are_of_one_kind() -> None:
     names = [*preset_names(), *(name for folder in KINDS if folder != "." for name in shipped_names(folder))]
     assert len(names) == len(set(names)) > 20
-    assert set(COMMANDS) >= {command for _, command in KINDS.values()}
+    assert set(COMMANDS) >= {TAKEN_BY[kind].split()[0] for kind, _ in KINDS.values()}
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,6 @@ from experiments.report.page import Section, figures, missing, paragraph, table
 from experiments.report.reading import OPT_OUTS, VALUE, RunFolder, difference, interval, known
 from experiments.report.words import NO_BREAK, digits_for, is_clear, number, share
 
-ORACLE = "oracle"  # the kind of who sees the hidden state
 WORDS = (
     "In bold: most value of all who could be let out. Left: gone for good before the end. Retained: with a session in "
     f"the last {RETENTION_DAYS} days. Satisfaction: mean answer to surveys, from 0 to 1."
@@ -33,9 +32,9 @@ def value_against_opt_outs(run: RunFolder) -> Section:
     spots = [
         Spot(policy, _row(policy, run.outcome(policy, OPT_OUTS), 100), _row(policy, run.outcome(policy, VALUE), 1))
         for policy in run.policies
-        if run.outcome(policy, VALUE).get("kind") != ORACLE
+        if not _is_oracle(run, policy)
     ]
-    left_out = [policy for policy in run.policies if run.outcome(policy, VALUE).get("kind") == ORACLE]
+    left_out = [policy for policy in run.policies if _is_oracle(run, policy)]
     spots = [spot for spot in spots if math.isfinite(spot.x.value) and math.isfinite(spot.y.value)]
     if not spots:
         return Section(title, missing("The outcomes were not measured, so there is nothing to weigh."), name)
@@ -72,11 +71,16 @@ def everybody(run: RunFolder) -> Section:
         cells += [_cell(run, policy, outcome) for outcome in present]
         rows.append(cells)
     values = {policy: known(run.outcome(policy, VALUE), "mean") for policy in run.policies}
-    fit = [p for p in run.policies if run.outcome(p, VALUE).get("kind") != ORACLE and math.isfinite(values[p])]
+    fit = [policy for policy in run.policies if not _is_oracle(run, policy) and math.isfinite(values[policy])]
     most = max(fit, key=values.__getitem__, default="")
     css = ["best" if policy == most else "" for policy in run.policies]
     told = paragraph(WORDS, "faint")
     return Section(title, table(head, rows, label=title, row_css=css) + told, name)
+
+
+def _is_oracle(run: RunFolder, policy: str) -> bool:
+    """Return whether a contender sees the hidden state of users, and so could not be let out."""
+    return run.outcome(policy, VALUE).get("kind") == "oracle"
 
 
 def _gain(row: dict[str, object], digits: int) -> str:

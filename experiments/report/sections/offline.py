@@ -60,7 +60,7 @@ def _log_in_words(about: Mapping[str, str]) -> str:
     unit += "" if float(about["discount_per_day"]) == 1.0 else f", money a day later worth {about['discount_per_day']}"
     return (
         f"The log is of {about['log']}: {int(about['n_users']):,} users of its own, {days}. Values are {unit}; "
-        "other sections are of longer lives."
+        "other sections are of the experiment's own days."
     )
 
 
